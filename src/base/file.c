@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include "base/alloc.h"
+#include "base/fault.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum dv_status dv_path_format(
+    char ret_path[static DV_PATH_SIZE], struct dv_error *reterr, const char *format, ...)
+{
+    char path[DV_PATH_SIZE];
+    va_list arguments;
+
+    va_start(arguments, format);
+    int length = vsnprintf(path, sizeof(path), format, arguments);
+    va_end(arguments);
+    if (length < 0 || (size_t)length >= sizeof(path)) {
+        return dv_fail(reterr, DV_TOO_LARGE, "a path is longer than %d bytes", DV_PATH_SIZE - 1);
+    }
+    memcpy(ret_path, path, (size_t)length + 1);
+    return DV_OK;
+}
+
+bool dv_path_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+bool dv_path_is_folder(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static enum dv_status read_rest(
+    int fd, const char *path, size_t size, char **ret_data, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *data = NULL;
+    void *memory;
+
+    enum dv_status status = dv_try_alloc(size + 1, 1, &memory, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    data = memory;
+    status = dv_file_pread(fd, data, size, 0, reterr);
+    if (status != DV_OK) {
+        dv_error_prefix(reterr, "%s", path);
+        return status;
+    }
+    *ret_data = data;
+    data = NULL;
+    return DV_OK;
+}
+
+enum dv_status dv_file_read(const char *path, size_t size_max, char **ret_data, size_t *ret_size,
+    struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_file_closep) int fd = -1;
+    uint64_t size;
+
+    assert(ret_data);
+    assert(ret_size);
+    enum dv_status status = dv_file_open_read(path, &fd, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    status = dv_file_size(fd, &size, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    if (size > size_max) {
+        return dv_fail(reterr, DV_TOO_LARGE, "%s has %llu bytes, the limit is %zu", path,
+            (unsigned long long)size, size_max);
+    }
+    status = read_rest(fd, path, (size_t)size, ret_data, reterr);
+    if (status == DV_OK) {
+        *ret_size = (size_t)size;
+    }
+    return status;
+}
+
+static enum dv_status write_and_sync(
+    const char *path, const void *data, size_t size, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_file_closep) int fd = -1;
+
+    enum dv_status status = dv_file_create(path, &fd, reterr);
+    if (status == DV_OK) {
+        status = dv_file_write_all(fd, data, size, reterr);
+    }
+    if (status == DV_OK) {
+        status = dv_file_sync(fd, reterr);
+    }
+    return status;
+}
+
+enum dv_status dv_file_write(
+    const char *path, const void *data, size_t size, struct dv_error *reterr)
+{
+    char temporary[DV_PATH_SIZE];
+
+    assert(path);
+    enum dv_status status = dv_path_format(temporary, reterr, "%s.tmp", path);
+    if (status != DV_OK) {
+        return status;
+    }
+    status = write_and_sync(temporary, data, size, reterr);
+    if (status == DV_OK) {
+        status = dv_file_rename(temporary, path, reterr);
+    }
+    if (status != DV_OK) {
+        (void)unlink(temporary);
+        dv_error_prefix(reterr, "%s", path);
+    }
+    return status;
+}
+
+enum dv_status dv_file_open_read(const char *path, int *ret_fd, struct dv_error *reterr)
+{
+    int fd = dv_fault_hits("open") ? (errno = EMFILE, -1) : open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return dv_fail_errno(reterr, errno, "cannot open %s", path);
+    }
+    *ret_fd = fd;
+    return DV_OK;
+}
+
+enum dv_status dv_file_create(const char *path, int *ret_fd, struct dv_error *reterr)
+{
+    int flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
+    int fd = dv_fault_hits("open") ? (errno = EMFILE, -1) : open(path, flags, 0600);
+
+    if (fd < 0) {
+        return dv_fail_errno(reterr, errno, "cannot create %s", path);
+    }
+    *ret_fd = fd;
+    return DV_OK;
+}
+
+enum dv_status dv_file_pread(
+    int fd, void *data, size_t size, uint64_t offset, struct dv_error *reterr)
+{
+    char *at = data;
+
+    while (size > 0) {
+        ssize_t got = pread(fd, at, size, (off_t)offset);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return dv_fail_errno(reterr, errno, "cannot read");
+        }
+        if (got == 0) {
+            return dv_fail(reterr, DV_CORRUPT, "the file ends %zu bytes too early", size);
+        }
+        at += got;
+        size -= (size_t)got;
+        offset += (uint64_t)got;
+    }
+    return DV_OK;
+}
+
+enum dv_status dv_file_write_all(int fd, const void *data, size_t size, struct dv_error *reterr)
+{
+    const char *at = data;
+
+    while (size > 0) {
+        ssize_t put = dv_fault_hits("write") ? (errno = ENOSPC, -1) : write(fd, at, size);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put < 0) {
+            return dv_fail_errno(reterr, errno, "cannot write");
+        }
+        at += put;
+        size -= (size_t)put;
+    }
+    return DV_OK;
+}
+
+enum dv_status dv_file_size(int fd, uint64_t *ret_size, struct dv_error *reterr)
+{
+    struct stat info;
+
+    if (fstat(fd, &info) != 0) {
+        return dv_fail_errno(reterr, errno, "cannot stat");
+    }
+    if (!S_ISREG(info.st_mode)) {
+        return dv_fail(reterr, DV_INVALID, "not a regular file");
+    }
+    *ret_size = (uint64_t)info.st_size;
+    return DV_OK;
+}
+
+enum dv_status dv_file_sync(int fd, struct dv_error *reterr)
+{
+    if (dv_fault_hits("sync") ? (errno = EIO, true) : fsync(fd) != 0) {
+        return dv_fail_errno(reterr, errno, "cannot make the file durable");
+    }
+    return DV_OK;
+}
+
+void dv_file_closep(int *fd)
+{
+    if (*fd >= 0) {
+        (void)close(*fd);
+        *fd = -1;
+    }
+}
+
+/* The folder a path lies in: "." for a bare name, "/" for what lies in the root. */
+static void parent_of(const char *path, char ret_folder[static DV_PATH_SIZE])
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+
+    if (!slash) {
+        memcpy(ret_folder, ".", 2);
+    } else if (length == 0) {
+        memcpy(ret_folder, "/", 2);
+    } else {
+        assert(length < DV_PATH_SIZE);
+        memcpy(ret_folder, path, length);
+        ret_folder[length] = '\0';
+    }
+}
+
+enum dv_status dv_file_rename(const char *from, const char *to, struct dv_error *reterr)
+{
+    char folder[DV_PATH_SIZE];
+
+    if (dv_fault_hits("rename") ? (errno = EIO, true) : rename(from, to) != 0) {
+        return dv_fail_errno(reterr, errno, "cannot rename %s to %s", from, to);
+    }
+    parent_of(to, folder);
+    return dv_folder_sync(folder, reterr);
+}
+
+enum dv_status dv_folder_make(const char *path, struct dv_error *reterr)
+{
+    char part[DV_PATH_SIZE];
+
+    enum dv_status status = dv_path_format(part, reterr, "%s", path);
+    if (status != DV_OK) {
+        return status;
+    }
+    for (char *slash = part + (part[0] != '\0');; slash++) {
+        slash += strcspn(slash, "/");
+        char end = *slash;
+        *slash = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
+            return dv_fail_errno(reterr, errno, "cannot make the folder %s", part);
+        }
+        if (end == '\0') {
+            break;
+        }
+        *slash = end;
+    }
+    if (!dv_path_is_folder(path)) {
+        return dv_fail(reterr, DV_CONFLICT, "%s is no folder", path);
+    }
+    return DV_OK;
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
+{
+    (void)info;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+enum dv_status dv_folder_remove(const char *path, struct dv_error *reterr)
+{
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {
+        return dv_fail_errno(reterr, errno, "cannot remove %s", path);
+    }
+    return DV_OK;
+}
+
+enum dv_status dv_folder_sync(const char *path, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_file_closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return dv_fail_errno(reterr, errno, "cannot open the folder %s", path);
+    }
+    return dv_file_sync(fd, reterr);
+}
+
+enum dv_status dv_folder_free_space(const char *path, uint64_t *ret_size, struct dv_error *reterr)
+{
+    struct statvfs info;
+
+    if (statvfs(path, &info) != 0) {
+        return dv_fail_errno(reterr, errno, "cannot ask for the free space of %s", path);
+    }
+    *ret_size = (uint64_t)info.f_bavail * info.f_frsize;
+    return DV_OK;
+}
