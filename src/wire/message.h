@@ -16,6 +16,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,9 +79,12 @@ struct dv_message_progress {
     int64_t step, steps;
     double loss, accuracy;
     double val_loss, val_accuracy;
+    double best_accuracy;
     double learning_rate;
     double images_per_second;
     double eta_seconds;
+    double fraction; /* of the whole job, 0..1 */
+    bool is_epoch_end;
 };
 
 struct dv_message_log {
