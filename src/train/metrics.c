@@ -104,6 +104,12 @@ void dv_metrics_add(
     }
 }
 
+uint32_t dv_metrics_class_count(const struct dv_metrics *metrics)
+{
+    assert(metrics);
+    return metrics->class_count;
+}
+
 uint64_t dv_metrics_total(const struct dv_metrics *metrics)
 {
     assert(metrics);

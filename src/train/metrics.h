@@ -27,6 +27,7 @@ void dv_metrics_destroyp(struct dv_metrics **metrics);
 void dv_metrics_add(
     struct dv_metrics *metrics, const float *logits, const uint32_t *labels, uint32_t count);
 
+uint32_t dv_metrics_class_count(const struct dv_metrics *metrics);
 uint64_t dv_metrics_total(const struct dv_metrics *metrics);
 double dv_metrics_accuracy(const struct dv_metrics *metrics); /* NaN when there are no pictures */
 double dv_metrics_loss(const struct dv_metrics *metrics);     /* mean cross-entropy; NaN likewise */

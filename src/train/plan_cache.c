@@ -37,8 +37,9 @@ static void make_key_text(const struct dv_plan_key *key, char ret_text[static KE
     char cpu[512];
 
     read_cpu_name(cpu, sizeof(cpu));
-    text = dv_strprintf("%s/%s/%ux%ux%u/%u/%u/%u/%s", key->backend, key->arch_hash, key->channels,
-        key->rows, key->columns, key->class_count, key->batch_size, key->thread_count, cpu);
+    text = dv_strprintf("%s/%d/%s/%ux%ux%u/%u/%u/%u/%s", key->backend, key->is_training,
+        key->arch_hash, key->channels, key->rows, key->columns, key->class_count, key->batch_size,
+        key->thread_count, cpu);
     dv_sha256(text, strlen(text), digest);
     dv_text_hex(digest, (KEY_TEXT_SIZE - 1) / 2, ret_text);
 }
@@ -50,6 +51,14 @@ static enum dv_status cache_path(const char *cache_folder, const struct dv_plan_
 
     make_key_text(key, name);
     return dv_path_format(ret_path, reterr, "%s/%s.json", cache_folder, name);
+}
+
+static enum dv_status job_path(const char *job_folder, const struct dv_plan_key *key,
+    char ret_path[static DV_PATH_SIZE], struct dv_error *reterr)
+{
+    const char *name = key->is_training ? "plan" : "plan-infer";
+
+    return dv_path_format(ret_path, reterr, "%s/%s.json", job_folder, name);
 }
 
 static struct dv_json *read_plan(const char *path)
@@ -67,7 +76,7 @@ struct dv_json *dv_plan_cache_find(
 
     assert(job_folder);
     assert(key);
-    if (dv_path_format(path, NULL, "%s/plan.json", job_folder) == DV_OK) {
+    if (job_path(job_folder, key, path, NULL) == DV_OK) {
         plan = read_plan(path);
     }
     if (!plan && cache_folder && cache_path(cache_folder, key, path, NULL) == DV_OK) {
@@ -84,7 +93,7 @@ enum dv_status dv_plan_cache_store(const char *job_folder, const char *cache_fol
 
     assert(job_folder);
     assert(key);
-    enum dv_status status = dv_path_format(path, reterr, "%s/plan.json", job_folder);
+    enum dv_status status = job_path(job_folder, key, path, reterr);
     if (status == DV_OK) {
         status = dv_file_write(path, text, strlen(text), reterr);
     }

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct dv_arch;
@@ -19,6 +20,7 @@ struct dv_shape;
 
 struct dv_plan_key {
     const char *backend;
+    bool is_training; /* plans for answering only are stored apart: plan-infer.json */
     char arch_hash[DV_SHA256_TEXT_SIZE];
     uint32_t channels, rows, columns;
     uint32_t class_count;
@@ -27,8 +29,8 @@ struct dv_plan_key {
 };
 
 /*
- * The plan of this job (JOB/plan.json) or else of this machine; NULL when there is none. A file
- * that cannot be read as JSON is as none: choices can be measured again.
+ * The plan of this job (JOB/plan.json, or plan-infer.json) or else of this machine; NULL when there
+ * is none. A file that cannot be read as JSON is as none: choices can be measured again.
  */
 struct dv_json *dv_plan_cache_find(
     const char *job_folder, const char *cache_folder, const struct dv_plan_key *key);
