@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DV_TRAIN_STRATEGY_IMPL_H
+#define DV_TRAIN_STRATEGY_IMPL_H
+
+/*
+ * What a strategy is made of. Only train/strategy.c and the strategies include this.
+ *
+ * Adding a strategy `foo`:
+ *   1. train/strategy_foo.c with the constant dv_strategy_foo;
+ *   2. declare it below, list it in strategies[] in train/strategy.c and the file in meson.build;
+ *   3. tests/conformance/strategies.c runs over it by itself.
+ * A strategy keeps nothing between calls but what is in the job's folder.
+ */
+
+#include "train/strategy.h"
+
+struct dv_strategy {
+    const char *name;  /* in job specs: "native" */
+    const char *title; /* for people */
+
+    /* Required: called before anything else. */
+    enum dv_status (*validate)(const struct dv_train_task *task, struct dv_error *reterr);
+
+    /* Required: called once validate() was content. */
+    enum dv_status (*default_hyperparameters)(const struct dv_train_task *task,
+        struct dv_hyperparameters *ret_hyperparameters, struct dv_error *reterr);
+
+    /* Required: called with merged, range-checked hyperparameters. */
+    enum dv_status (*train)(const struct dv_train_task *task,
+        const struct dv_hyperparameters *hyperparameters, struct dv_trained *ret_trained,
+        struct dv_error *reterr);
+};
+
+extern const struct dv_strategy dv_strategy_native;
+
+#endif
