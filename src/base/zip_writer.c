@@ -220,10 +220,10 @@ static void keep_central(struct dv_zip_writer *writer)
     put(&head, HOST_UNIX | VERSION_ZIP64, 2);
     put_common(&head, writer, is_large || is_far);
     put(&head, extra.size, 2);
-    put(&head, 0, 2);                        /* comment */
-    put(&head, 0, 2);                        /* disk */
-    put(&head, 0, 2);                        /* internal attributes */
-    put(&head, (uint64_t)0100644 << 16, 4);  /* a regular file, rw-r--r-- */
+    put(&head, 0, 2);                       /* comment */
+    put(&head, 0, 2);                       /* disk */
+    put(&head, 0, 2);                       /* internal attributes */
+    put(&head, (uint64_t)0100644 << 16, 4); /* a regular file, rw-r--r-- */
     put(&head, clip_32(writer->entry_offset), 4);
     dv_buffer_append(&writer->directory, head.bytes, head.size);
     dv_buffer_append_text(&writer->directory, writer->name);
@@ -241,8 +241,9 @@ static enum dv_status start_entry(struct dv_zip_writer *writer, const char *name
 
     size_t name_size = strlen(name);
     if (name_size == 0 || name_size > NAME_SIZE_MAX || !dv_text_is_utf8(name, name_size)) {
-        return dv_fail(reterr, DV_INVALID, "the name of an archive entry is empty, too long or "
-                                           "not UTF-8");
+        return dv_fail(reterr, DV_INVALID,
+            "the name of an archive entry is empty, too long or "
+            "not UTF-8");
     }
     dv_free(writer->name);
     writer->name = dv_strdup(name);
@@ -399,8 +400,7 @@ enum dv_status dv_zip_writer_finish(struct dv_zip_writer *writer, struct dv_erro
     assert(!writer->is_finished);
     assert(!writer->is_open_entry);
 
-    enum dv_status status =
-        emit(writer, writer->directory.data, writer->directory.size, reterr);
+    enum dv_status status = emit(writer, writer->directory.data, writer->directory.size, reterr);
     if (status == DV_OK) {
         status = emit_end(writer, reterr);
     }

@@ -25,10 +25,12 @@ struct dv_source_impl {
     const char *name;   /* in messages: "ZIP archive" */
     size_t object_size; /* of the struct that starts with struct dv_source */
 
-    /* Required. Is what lies at `path` (a folder or not) for this source? The first that says yes. */
+    /* Required. Is what lies at `path` (a folder or not) for this source? The first that says yes.
+     */
     bool (*accepts)(const char *path, bool is_folder);
 
-    /* Required. Audit everything. The object is zeroed, its base set; if it fails, finish() follows. */
+    /* Required. Audit everything. The object is zeroed, its base set; if it fails, finish()
+     * follows. */
     enum dv_status (*init)(struct dv_source *source, const char *path, struct dv_error *reterr);
 
     /* Required: release what init() took; must cope with a half-made object. */

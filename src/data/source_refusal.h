@@ -39,7 +39,7 @@ enum dv_refusal {
 #define X(code, finding, text) DV_REFUSAL_##code,
     DV_REFUSAL_MAP(X)
 #undef X
-    DV_REFUSAL_COUNT,
+        DV_REFUSAL_COUNT,
 };
 
 enum dv_finding_code dv_refusal_finding(enum dv_refusal refusal);

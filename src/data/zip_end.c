@@ -95,8 +95,7 @@ static enum dv_status take_end64(struct dv_zip_window *window, uint64_t locator_
 {
     const unsigned char *at;
 
-    enum dv_status status =
-        dv_zip_window_get(window, locator_at, DV_ZIP_LOCATOR_SIZE, &at, reterr);
+    enum dv_status status = dv_zip_window_get(window, locator_at, DV_ZIP_LOCATOR_SIZE, &at, reterr);
     if (status != DV_OK) {
         return status;
     }
@@ -152,8 +151,8 @@ static enum dv_status has_locator(
     return status;
 }
 
-static enum dv_status take_end(
-    struct dv_zip_window *window, uint64_t end_at, struct dv_zip_end *ret_end, struct dv_error *reterr)
+static enum dv_status take_end(struct dv_zip_window *window, uint64_t end_at,
+    struct dv_zip_end *ret_end, struct dv_error *reterr)
 {
     const unsigned char *at;
     bool is_zip64;

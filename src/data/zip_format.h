@@ -39,7 +39,7 @@ enum { DV_ZIP_STORED = 0, DV_ZIP_DEFLATED = 8, DV_ZIP_AES = 99 };
 /* Extra fields (4.5, 4.6). */
 enum { DV_ZIP_EXTRA_ZIP64 = 0x0001, DV_ZIP_EXTRA_UNICODE_PATH = 0x7075 };
 
-#define DV_ZIP_MARK_16 0xffffu     /* "the value is in the ZIP64 record" */
+#define DV_ZIP_MARK_16 0xffffu /* "the value is in the ZIP64 record" */
 #define DV_ZIP_MARK_32 0xffffffffu
 
 static inline uint16_t dv_zip_u16(const unsigned char *at)

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DV_ZIP_WINDOW_SIZE = 1 << 18 }; /* holds a header with its longest name and extra field */
+enum { DV_ZIP_WINDOW_SIZE = 1 << 20 }; /* holds any header with its longest name and extra field */
 
 struct dv_zip_window {
     int fd; /* owned */
