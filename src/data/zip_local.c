@@ -70,11 +70,12 @@ static const char *compare_sizes(const struct dv_zip_entry *entry, const unsigne
     if (crc != entry->crc && !(has_descriptor && crc == 0)) {
         return "two checksums";
     }
-    if (has_descriptor && (size == 0 || size == DV_ZIP_MARK_32) &&
-        (packed_size == 0 || packed_size == DV_ZIP_MARK_32)) {
-        return NULL;
-    }
-    return size == entry->size && packed_size == entry->packed_size ? NULL : "two sizes";
+    /* With a descriptor to follow each may be left open: Info-ZIP often knows one of the two. */
+    bool is_size_open = has_descriptor && (size == 0 || size == DV_ZIP_MARK_32);
+    bool is_packed_open = has_descriptor && (packed_size == 0 || packed_size == DV_ZIP_MARK_32);
+    bool agrees = (is_size_open || size == entry->size) &&
+                  (is_packed_open || packed_size == entry->packed_size);
+    return agrees ? NULL : "two sizes";
 }
 
 static const char *compare_header(
