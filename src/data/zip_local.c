@@ -164,6 +164,9 @@ static enum dv_status check_local(struct dv_zip_table *table, struct dv_zip_wind
     size_t name_size = dv_zip_u16(at + 26);
     size_t extra_size = dv_zip_u16(at + 28);
     size_t size = DV_ZIP_LOCAL_SIZE + name_size + extra_size;
+    if (size > next - entry->offset) {
+        return fail_entry(table, entry, "it overlaps with what follows", reterr);
+    }
     status = dv_zip_window_get(window, entry->offset, size, &at, reterr);
     if (status != DV_OK) {
         return status;
@@ -173,7 +176,7 @@ static enum dv_status check_local(struct dv_zip_table *table, struct dv_zip_wind
         return fail_entry(table, entry, what, reterr);
     }
     uint64_t data = entry->offset + size;
-    if (data > next || next - data < entry->packed_size) {
+    if (next - data < entry->packed_size) {
         return fail_entry(table, entry, "it overlaps with what follows", reterr);
     }
     /* The name last: from here on it is no longer the archive's. `at` dies with the next read. */

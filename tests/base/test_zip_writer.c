@@ -80,7 +80,8 @@ static void the_same_entries_give_the_same_bytes(void **state)
     /* 3 local and 3 central headers, the names twice, 11 bytes of data, the end record. */
     assert_int_equal(first_size, 3 * (30 + 46) + 2 * (5 + 8 + 5) + 11 + 22);
     /* The CRC of "world\n", written after the fact, is where a reader looks for it. */
-    assert_memory_equal(first + 30 + 5 + 5 + 14, first + first_size - 22 - 3 * 46 - 18 + 46 + 5 + 16, 4);
+    assert_memory_equal(
+        first + 30 + 5 + 5 + 14, first + first_size - 22 - 3 * 46 - 18 + 46 + 5 + 16, 4);
 }
 
 static void an_archive_that_was_not_finished_leaves_nothing(void **state)

@@ -111,8 +111,8 @@ static const struct bad {
 };
 
 /* Open two entries of which `item` is the first, and say what became of it. */
-static void expect_refused(const struct zip_image *image, const char *what,
-    enum dv_finding_code finding, const char *says)
+static void expect_refused(
+    const struct zip_image *image, const char *what, enum dv_finding_code finding, const char *says)
 {
     struct dv_source *source;
     struct dv_source_entry entry;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Archives that lie, one case each: made honest, then bent. What condemns the whole archive and what
- * only one entry is the first thing each case says.
+ * Archives that lie, one case each: made honest, then bent. What condemns the whole archive and
+ * what only one entry is the first thing each case says.
  */
 #include "data/source.h"
 #include "zip_builder.h"
@@ -107,7 +107,7 @@ static const struct lie {
     {"Z13 two sets of flags", bend_local_flags, false, DV_CORRUPT, "flags"},
     {"Z13 two checksums", bend_local_crc, false, DV_CORRUPT, "two checksums"},
     {"Z13 two sizes", bend_local_size, false, DV_CORRUPT, "two sizes"},
-    {"Z32 extra fields overrun", bend_local_extra, false, DV_CORRUPT, "extra fields"},
+    {"Z32 extra fields overrun", bend_local_extra, false, DV_CORRUPT, "overlaps"},
     {"Z27 the descriptor lies", bend_descriptor, false, DV_CORRUPT, "data descriptor"},
     {"Z15 beyond the file", bend_outside, false, DV_CORRUPT, "overlaps"},
     {"Z15 inside the directory", bend_into_directory, false, DV_CORRUPT, "overlaps"},
@@ -243,8 +243,8 @@ static void overlapping_entries_are_refused_before_inflating(void **state)
 
 static void a_bomb_is_refused_whole_and_a_flat_picture_alone(void **state)
 {
-    const size_t sizes[] = {DV_ZIP_RATIO_FROM_SIZE, DV_ZIP_RATIO_FROM_SIZE + 1,
-        DV_IMAGE_FILE_SIZE_MAX + 1};
+    const size_t sizes[] = {
+        DV_ZIP_RATIO_FROM_SIZE, DV_ZIP_RATIO_FROM_SIZE + 1, DV_IMAGE_FILE_SIZE_MAX + 1};
     const enum dv_status statuses[] = {DV_OK, DV_OK, DV_TOO_LARGE};
 
     (void)state;

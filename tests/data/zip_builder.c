@@ -169,8 +169,7 @@ void zip_build(struct zip_image *image, const struct zip_item *items, size_t cou
     for (size_t i = 0; i < count; i++) {
         size_t next = i + 1 < count ? image->locals[i + 1] : image->directory;
         put_central(image, &items[i], i);
-        zip_set(image, image->centrals[i] + 20,
-            next - items[i].descriptor - image->datas[i], 4);
+        zip_set(image, image->centrals[i] + 20, next - items[i].descriptor - image->datas[i], 4);
     }
     put_end(image, count, is_zip64);
 }

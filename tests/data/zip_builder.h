@@ -51,8 +51,7 @@ void zip_put_bytes(struct zip_image *image, const void *bytes, size_t size);
 void zip_set(struct zip_image *image, size_t at, uint64_t value, size_t size);
 
 /* `is_zip64`: with the ZIP64 end record and locator, and the marks in the plain one. */
-void zip_build(
-    struct zip_image *image, const struct zip_item *items, size_t count, bool is_zip64);
+void zip_build(struct zip_image *image, const struct zip_item *items, size_t count, bool is_zip64);
 void zip_image_finish(struct zip_image *image);
 
 /* Open as a source, by way of a file in memory. */
