@@ -201,6 +201,10 @@ enum dv_status dv_zip_table_check_locals(struct dv_zip_table *table, struct dv_z
         return dv_fail(reterr, DV_CORRUPT,
             "the first entry of the archive does not begin where the file begins");
     }
+    if (table->entries[table->count - 1].offset >= end->directory_offset) {
+        return fail_entry(table, &table->entries[table->count - 1],
+            "it does not begin before the directory", reterr);
+    }
     for (size_t i = 0; status == DV_OK && i < table->count; i++) {
         bool is_last = i + 1 == table->count;
         uint64_t next = is_last ? end->directory_offset : table->entries[i + 1].offset;
