@@ -129,6 +129,18 @@ static enum dv_status check_kind(const struct bmp *bmp, const struct dv_image_ve
         "BMP: there is no such thing as %u bits with compression %u", bmp->bits, bmp->compression);
 }
 
+static bool is_windows_header(uint32_t size)
+{
+    static const uint32_t known[] = {40, 52, 56, 64, 108, 124}; /* 64: OS/2 2.x, alike so far */
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(known); i++) {
+        if (known[i] == size) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum dv_status read_header(struct bmp *bmp, const struct dv_image_verdict *verdict)
 {
     const unsigned char *header = bmp->data + FILE_HEADER_SIZE;
@@ -142,7 +154,7 @@ static enum dv_status read_header(struct bmp *bmp, const struct dv_image_verdict
         bmp->columns = read_u16(header + 4);
         bmp->rows = read_u16(header + 6);
         bmp->bits = read_u16(header + 10);
-    } else if (bmp->header_size >= 40 && bmp->header_size <= 124) {
+    } else if (is_windows_header(bmp->header_size)) {
         if (bmp->size < FILE_HEADER_SIZE + bmp->header_size) {
             return refuse_damaged(verdict, "the file ends inside its header");
         }
@@ -235,56 +247,88 @@ static void unpack_indexes(
     }
 }
 
+struct runs {
+    const unsigned char *p, *end; /* what is left of the data */
+    size_t row, column;
+    uint8_t *indexes; /* [row, column], rows in file order */
+};
+
+/* Move on without drawing; false when that leads out of the picture. */
+static bool jump(const struct bmp *bmp, struct runs *runs)
+{
+    if (runs->end - runs->p < 2) {
+        return false;
+    }
+    runs->column += runs->p[0];
+    runs->row += runs->p[1];
+    runs->p += 2;
+    return runs->column <= bmp->columns && runs->row <= bmp->rows;
+}
+
+/* `count` pixels of one value; what hangs over the end of the row is cut, as by all viewers. */
+static void draw_run(const struct bmp *bmp, struct runs *runs, size_t count, uint8_t value)
+{
+    uint8_t *row = runs->indexes + runs->row * bmp->columns;
+
+    for (size_t i = 0; i < count && runs->column < bmp->columns; i++) {
+        uint32_t of_4_bits = i % 2 ? value & 15u : value >> 4u;
+        row[runs->column++] = bmp->bits == 4 ? (uint8_t)of_4_bits : value;
+    }
+}
+
+/* `count` pixels one by one, padded to 16 bits; false when they fit neither data nor row. */
+static bool draw_pixels(const struct bmp *bmp, struct runs *runs, size_t count)
+{
+    size_t stored = bmp->bits == 4 ? (count + 1) / 2 : count;
+
+    if ((size_t)(runs->end - runs->p) < stored || count > bmp->columns - runs->column) {
+        return false;
+    }
+    uint8_t *to = runs->indexes + runs->row * bmp->columns + runs->column;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t of_4_bits = i % 2 ? runs->p[i / 2] & 15u : runs->p[i / 2] >> 4u;
+        to[i] = bmp->bits == 4 ? (uint8_t)of_4_bits : runs->p[i];
+    }
+    runs->column += count;
+    runs->p += stored;
+    if (stored % 2 && runs->p < runs->end) {
+        runs->p++;
+    }
+    return true;
+}
+
 /*
- * Run lengths to one index a pixel; rows in file order, pixels that are skipped stay 0. Runs that
- * go past the end of a row are cut there. False when the data ends before the end mark and the
- * picture is not full.
+ * Run lengths to one index a pixel; pixels that are skipped stay 0. False when they lead out of the
+ * picture, or the data ends before the end mark and the picture is not full.
  */
 static bool unpack_runs(const struct bmp *bmp, uint8_t *ret_indexes)
 {
-    const unsigned char *p = bmp->data + bmp->pixels_offset;
-    const unsigned char *end = bmp->data + bmp->size;
-    bool is_4_bits = bmp->compression == RLE4;
-    size_t x = 0;
-    size_t y = 0;
+    struct runs runs = {
+        .p = bmp->data + bmp->pixels_offset, .end = bmp->data + bmp->size, .indexes = ret_indexes};
 
-    while (y < bmp->rows) {
-        if (end - p < 2) {
-            return y + 1 == bmp->rows && x >= bmp->columns;
+    while (runs.row < bmp->rows) {
+        if (runs.end - runs.p < 2) {
+            return runs.row + 1 == bmp->rows && runs.column >= bmp->columns;
         }
-        size_t count = p[0];
-        size_t value = p[1];
-        bool is_run = count > 0;
-        p += 2;
-        if (!is_run && value == 0) { /* end of row */
-            x = 0;
-            y++;
-            continue;
-        }
-        if (!is_run && value == 1) { /* end of picture */
+        uint8_t count = runs.p[0];
+        uint8_t value = runs.p[1];
+        bool is_good = true;
+        runs.p += 2;
+        if (count > 0) {
+            draw_run(bmp, &runs, count, value);
+        } else if (value == 0) { /* end of row */
+            runs.column = 0;
+            runs.row++;
+        } else if (value == 1) { /* end of picture */
             return true;
+        } else if (value == 2) {
+            is_good = jump(bmp, &runs);
+        } else {
+            is_good = draw_pixels(bmp, &runs, value);
         }
-        if (!is_run && value == 2) { /* jump */
-            if (end - p < 2) {
-                return false;
-            }
-            x += p[0];
-            y += p[1];
-            p += 2;
-            continue;
-        }
-        size_t stored = is_run ? 0 : is_4_bits ? (value + 1) / 2 : value;
-        if ((size_t)(end - p) < stored) {
+        if (!is_good) {
             return false;
         }
-        count = is_run ? count : value;
-        for (size_t i = 0; i < count && x < bmp->columns; i++, x++) {
-            size_t byte = is_run ? value : is_4_bits ? p[i / 2] : p[i];
-            size_t index = !is_4_bits ? byte : i % 2 ? byte & 15 : byte >> 4;
-            ret_indexes[y * bmp->columns + x] = (uint8_t)index;
-        }
-        p += stored;
-        p += (stored & 1) && end > p ? 1 : 0; /* to an even length */
     }
     return true;
 }
@@ -301,7 +345,8 @@ static enum dv_status read_indexes(
     }
     if (bmp->compression != RGB) {
         if (!unpack_runs(bmp, indexes.pixels)) {
-            return refuse_damaged(verdict, "its run lengths end too early");
+            return refuse_damaged(
+                verdict, "its run lengths end too early or lead out of the picture");
         }
     } else {
         for (size_t y = 0; y < bmp->rows; y++) {

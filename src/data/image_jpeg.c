@@ -46,9 +46,14 @@ static struct session *session_of(j_common_ptr codec)
     return (struct session *)codec->err;
 }
 
-static enum dv_finding_code finding_of(int message)
+static enum dv_finding_code finding_of(const struct session *session)
 {
-    switch (message) {
+    switch (session->errors.msg_code) {
+    case JWRN_HIT_MARKER: /* of a whole file: one that is cut short gives JWRN_JPEG_EOF */
+        return !session->is_compressing && session->reader.progressive_mode
+                   ? DV_FINDING_UNSUPPORTED_FEATURE
+                   : DV_FINDING_CORRUPT_IMAGE;
+    case JWRN_BOGUS_PROGRESSION:
     case JERR_BAD_PRECISION:
     case JERR_SOF_UNSUPPORTED:
     case JERR_CONVERSION_NOTIMPL:
@@ -73,8 +78,10 @@ _Noreturn static void on_error(j_common_ptr codec)
     char text[JMSG_LENGTH_MAX];
 
     session->errors.format_message(codec, text);
-    session->status =
-        dv_image_refuse(session->verdict, finding_of(session->errors.msg_code), "JPEG: %s", text);
+    enum dv_finding_code finding = finding_of(session);
+    bool is_partial = finding == DV_FINDING_UNSUPPORTED_FEATURE && session->errors.num_warnings;
+    session->status = dv_image_refuse(session->verdict, finding, "JPEG: %s%s",
+        is_partial ? "incomplete progressive scans are not read: " : "", text);
     longjmp(session->escape, 1);
 }
 
@@ -93,6 +100,7 @@ static void on_message(j_common_ptr codec, int level)
             return;
         }
     }
+    session->errors.num_warnings++;
     on_error(codec);
 }
 

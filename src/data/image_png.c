@@ -45,6 +45,8 @@ static enum dv_status audit(const unsigned char *data, size_t size, unsigned *re
 {
     size_t offset = SIGNATURE_SIZE;
     unsigned orientation = 1;
+    bool has_data = false;
+    bool has_data_ended = false;
 
     while (size - offset >= CHUNK_OVERHEAD) {
         const unsigned char *chunk = data + offset;
@@ -52,6 +54,13 @@ static enum dv_status audit(const unsigned char *data, size_t size, unsigned *re
         if (length > size - offset - CHUNK_OVERHEAD) {
             break;
         }
+        bool is_data = is_type(chunk, "IDAT");
+        if (is_data && has_data_ended) {
+            return dv_image_refuse(verdict, DV_FINDING_CORRUPT_IMAGE,
+                "PNG: other chunks lie between those with its pixels");
+        }
+        has_data_ended = has_data && !is_data;
+        has_data = has_data || is_data;
         if (is_type(chunk, "eXIf")) {
             orientation = dv_exif_orientation(chunk + 8, length);
         }

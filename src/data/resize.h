@@ -4,7 +4,9 @@
 
 /*
  * Resizing as Pillow's Image.resize(size, BILINEAR) does it, bit for bit: antialiased triangle
- * filter, coefficients with 22 fractional bits, columns first, then rows, with 8 bits between.
+ * filter, coefficients with 22 fractional bits, columns first, then rows, with 8 bits between
+ * (Pillow 13 swaps the two passes when that is less work; in Python, resize to (W, h) first and then
+ * to (W, H), which is the same in all versions).
  * RGB becomes grey before resizing (Pillow's convert("L")), grey becomes RGB after.
  *
  * The three ways to fit (w x h is the picture, W x H the target, divisions round half up):
