@@ -200,7 +200,7 @@ static enum dv_status put_header(struct stream *out, const struct dv_pack_writer
     uint64_t split_counts[DV_SPLIT_COUNT] = {0};
 
     for (uint64_t i = 0; i < manifest->sample_count; i++) {
-        split_counts[manifest->samples[i].sample.split]++;
+        split_counts[manifest->samples[i]->sample.split]++;
     }
     dv_pack_put32(header + DV_PACK_AT_VERSION, DV_PACK_VERSION);
     dv_pack_put32(header + DV_PACK_AT_CLASSES, manifest->class_count);
@@ -269,8 +269,8 @@ static enum dv_status put_tables(struct stream *out, const struct dv_pack_writer
         text += strlen(manifest->classes[i]) + 1;
     }
     for (uint64_t i = 0; i < manifest->sample_count && status == DV_OK; i++) {
-        status = out ? put_record(out, &manifest->samples[i], text, reterr) : DV_OK;
-        text += strlen(manifest->samples[i].sample.name) + 1;
+        status = out ? put_record(out, manifest->samples[i], text, reterr) : DV_OK;
+        text += strlen(manifest->samples[i]->sample.name) + 1;
     }
     for (uint64_t i = 0; i < manifest->finding_count && status == DV_OK; i++) {
         const struct dv_pack_finding *finding = &manifest->findings[i];
@@ -302,7 +302,7 @@ static enum dv_status put_text(
         status = put_string(out, manifest->classes[i], reterr);
     }
     for (uint64_t i = 0; i < manifest->sample_count && status == DV_OK; i++) {
-        status = put_string(out, manifest->samples[i].sample.name, reterr);
+        status = put_string(out, manifest->samples[i]->sample.name, reterr);
     }
     for (uint64_t i = 0; i < manifest->finding_count && status == DV_OK; i++) {
         status = put_string(out, manifest->findings[i].path, reterr);

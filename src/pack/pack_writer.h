@@ -40,7 +40,7 @@ struct dv_pack_record {
 struct dv_pack_manifest {
     const char *const *classes;
     uint32_t class_count;
-    const struct dv_pack_record *samples; /* sorted by split, class, name */
+    const struct dv_pack_record *const *samples; /* sorted by split, class, name */
     uint64_t sample_count;
     const struct dv_pack_finding *findings;
     uint64_t finding_count;                         /* at most DV_FINDINGS_MAX */
