@@ -106,3 +106,11 @@ enum dv_status dv_plan_cache_store(const char *job_folder, const char *cache_fol
     }
     return status == DV_OK ? dv_file_write(path, text, strlen(text), reterr) : status;
 }
+
+bool dv_plan_cache_is_same(const struct dv_json *a, const struct dv_json *b)
+{
+    DV_CLEANUP(dv_freep) char *one = dv_json_print_canonical(a);
+    DV_CLEANUP(dv_freep) char *two = dv_json_print_canonical(b);
+
+    return strcmp(one, two) == 0;
+}

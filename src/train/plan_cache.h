@@ -39,4 +39,7 @@ struct dv_json *dv_plan_cache_find(
 DV_MUST_CHECK enum dv_status dv_plan_cache_store(const char *job_folder, const char *cache_folder,
     const struct dv_plan_key *key, const struct dv_json *plan, struct dv_error *reterr);
 
+/* Do both plans compute the same bits? */
+bool dv_plan_cache_is_same(const struct dv_json *a, const struct dv_json *b);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "spec/arch.h"
 #include "spec/dataset.h"
 #include "spec/graph.h"
 #include "spec/job_spec.h"
@@ -68,6 +69,24 @@ static char *make_identity(const struct dv_train_task *task,
     return dv_strprintf("%s/%s/%s/%s", task->backend, task->dataset->content_hash, arch_hash, text);
 }
 
+static void report_start(const struct dv_train_task *task, const struct dv_trained *trained)
+{
+    const struct dv_train_callbacks *callbacks = &task->options->callbacks;
+    DV_CLEANUP(dv_json_unrefp)
+    struct dv_json *values = dv_hyperparameters_to_json(&trained->hyperparameters);
+    DV_CLEANUP(dv_freep) char *text = dv_json_print(values);
+    DV_CLEANUP(dv_freep)
+    char *line = dv_strprintf("network \"%s\", %llu parameters, %.1f M "
+                              "multiply-adds a picture; hyperparameters %s",
+        trained->network.arch->name ? trained->network.arch->name : "",
+        (unsigned long long)trained->network.graph->parameter_count,
+        (double)trained->network.graph->macs * 1e-6, text);
+
+    if (callbacks->log) {
+        callbacks->log(callbacks->user, DV_LOG_INFO, line);
+    }
+}
+
 static enum dv_status native_train(const struct dv_train_task *task,
     const struct dv_hyperparameters *hyperparameters, struct dv_trained *ret_trained,
     struct dv_error *reterr)
@@ -83,12 +102,14 @@ static enum dv_status native_train(const struct dv_train_task *task,
     enum dv_status status =
         dv_task_make_network(task, image_size, used->dropout, &trained.network, reterr);
     if (status == DV_OK) {
-        status = dv_task_make_preprocessing(task, image_size, &trained.preprocessing, reterr);
+        status = dv_task_make_preprocessing(
+            task, image_size, used->augmentation, &trained.preprocessing, reterr);
     }
     if (status != DV_OK) {
         return status;
     }
 
+    report_start(task, &trained);
     identity = make_identity(task, used, trained.network.arch_hash);
     struct dv_trainer_options options = {.graph = trained.network.graph,
         .arch_hash = trained.network.arch_hash,

@@ -88,7 +88,8 @@ static enum dv_resize choose_resize(const struct dv_dataset_summary *dataset, ui
 }
 
 enum dv_status dv_task_make_preprocessing(const struct dv_train_task *task, uint32_t image_size,
-    struct dv_preprocessing *ret_preprocessing, struct dv_error *reterr)
+    enum dv_augmentation augmentation, struct dv_preprocessing *ret_preprocessing,
+    struct dv_error *reterr)
 {
     const struct dv_dataset_summary *dataset = task->dataset;
     struct dv_preprocessing made = {.rows = image_size,
@@ -110,6 +111,7 @@ enum dv_status dv_task_make_preprocessing(const struct dv_train_task *task, uint
         .cache_path = task->options->cache_path,
         .split = DV_SPLIT_TRAIN,
         .batch_size = 64,
+        .augmentation = augmentation,
         .thread_count = task->thread_count};
     float mean[3] = {0.0f, 0.0f, 0.0f};
     float std[3] = {1.0f, 1.0f, 1.0f};

@@ -62,9 +62,13 @@ DV_MUST_CHECK enum dv_status dv_task_make_network(const struct dv_train_task *ta
     uint32_t image_size, double dropout, struct dv_task_network *ret_network,
     struct dv_error *reterr);
 
-/* How pictures become input; decodes the training split once for its mean and deviation. */
+/*
+ * How pictures become input. Decodes the data set into the cache, in the forms that `augmentation`
+ * will want, and measures the training split's mean and deviation.
+ */
 DV_MUST_CHECK enum dv_status dv_task_make_preprocessing(const struct dv_train_task *task,
-    uint32_t image_size, struct dv_preprocessing *ret_preprocessing, struct dv_error *reterr);
+    uint32_t image_size, enum dv_augmentation augmentation,
+    struct dv_preprocessing *ret_preprocessing, struct dv_error *reterr);
 
 /* The first of `problems` as an error: its pointer, message and fix in one sentence. */
 enum dv_status dv_task_fail_problem(const struct dv_problems *problems, struct dv_error *reterr);

@@ -92,6 +92,10 @@ static enum dv_status make_network(struct dv_trainer *trainer, struct dv_error *
 
     /* Before the first step, so that a resume finds the choices that the first step used. */
     plan = dv_network_plan(trainer->network);
+    if (known && !dv_plan_cache_is_same(known, plan)) {
+        dv_trainer_log(trainer, DV_LOG_WARNING,
+            "this machine cannot compute by the stored plan: bits may differ from other runs");
+    }
     return dv_plan_cache_store(options->folder, options->plan_cache_folder, &key, plan, reterr);
 }
 

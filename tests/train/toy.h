@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DV_TESTS_TRAIN_TOY_H
+#define DV_TESTS_TRAIN_TOY_H
+
+/*
+ * Doubles of dv_network and dv_loader for tests of the trainer: softmax regression on made-up
+ * points, with noise that depends on the step as dropout does, and a running statistic. A program
+ * that links toy.c gets these instead of the real ones.
+ */
+
+#include <stdint.h>
+
+#define TOY_FEATURES 6u
+#define TOY_CLASSES 3u
+
+/* Pictures per split; tests change them. */
+extern uint32_t toy_train_count;
+extern uint32_t toy_val_count;
+
+#endif
