@@ -191,7 +191,7 @@ static enum dv_status take_end(struct dv_zip_window *window, uint64_t end_at,
 enum dv_status dv_zip_end_read(
     struct dv_zip_window *window, struct dv_zip_end *ret_end, struct dv_error *reterr)
 {
-    uint64_t end_at;
+    uint64_t end_at = 0;
 
     assert(window);
     assert(ret_end);

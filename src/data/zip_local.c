@@ -70,11 +70,12 @@ static const char *compare_sizes(const struct dv_zip_entry *entry, const unsigne
     if (crc != entry->crc && !(has_descriptor && crc == 0)) {
         return "two checksums";
     }
-    if (has_descriptor && (size == 0 || size == DV_ZIP_MARK_32) &&
-        (packed_size == 0 || packed_size == DV_ZIP_MARK_32)) {
-        return NULL;
-    }
-    return size == entry->size && packed_size == entry->packed_size ? NULL : "two sizes";
+    /* With a descriptor to follow each may be left open: Info-ZIP often knows one of the two. */
+    bool is_size_open = has_descriptor && (size == 0 || size == DV_ZIP_MARK_32);
+    bool is_packed_open = has_descriptor && (packed_size == 0 || packed_size == DV_ZIP_MARK_32);
+    bool agrees = (is_size_open || size == entry->size) &&
+                  (is_packed_open || packed_size == entry->packed_size);
+    return agrees ? NULL : "two sizes";
 }
 
 static const char *compare_header(
@@ -163,6 +164,9 @@ static enum dv_status check_local(struct dv_zip_table *table, struct dv_zip_wind
     size_t name_size = dv_zip_u16(at + 26);
     size_t extra_size = dv_zip_u16(at + 28);
     size_t size = DV_ZIP_LOCAL_SIZE + name_size + extra_size;
+    if (size > next - entry->offset) {
+        return fail_entry(table, entry, "it overlaps with what follows", reterr);
+    }
     status = dv_zip_window_get(window, entry->offset, size, &at, reterr);
     if (status != DV_OK) {
         return status;
@@ -172,7 +176,7 @@ static enum dv_status check_local(struct dv_zip_table *table, struct dv_zip_wind
         return fail_entry(table, entry, what, reterr);
     }
     uint64_t data = entry->offset + size;
-    if (data > next || next - data < entry->packed_size) {
+    if (next - data < entry->packed_size) {
         return fail_entry(table, entry, "it overlaps with what follows", reterr);
     }
     /* The name last: from here on it is no longer the archive's. `at` dies with the next read. */
@@ -196,6 +200,10 @@ enum dv_status dv_zip_table_check_locals(struct dv_zip_table *table, struct dv_z
     if (table->entries[0].offset != 0) {
         return dv_fail(reterr, DV_CORRUPT,
             "the first entry of the archive does not begin where the file begins");
+    }
+    if (table->entries[table->count - 1].offset >= end->directory_offset) {
+        return fail_entry(table, &table->entries[table->count - 1],
+            "it does not begin before the directory", reterr);
     }
     for (size_t i = 0; status == DV_OK && i < table->count; i++) {
         bool is_last = i + 1 == table->count;
