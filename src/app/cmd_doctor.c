@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* `dv doctor`: what this machine has, and what of the lock-in it cannot do. */
+
+#include "app/command.h"
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/sandbox.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct dv_command_help help = {
+    .usage = "dv doctor",
+    .summary = "What this machine has: processor, memory, GPU, disk, lock-in, LLM endpoint.",
+};
+
+/* --- Processor -------------------------------------------------------------------------- */
+
+#define CPUINFO_LINE_SIZE 8192
+
+/* The value of the first line of /proc/cpuinfo that begins with `key`; the caller's, or NULL. */
+static char *read_cpuinfo(const char *key)
+{
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    DV_CLEANUP(dv_freep) char *line = dv_alloc(CPUINFO_LINE_SIZE);
+    char *value = NULL;
+
+    while (file && !value && fgets(line, CPUINFO_LINE_SIZE, file)) {
+        const char *colon = strchr(line, ':');
+        if (dv_text_has_prefix(line, key) && colon) {
+            value = dv_strdup(colon + 1 + strspn(colon + 1, " "));
+            value[strcspn(value, "\n")] = '\0';
+        }
+    }
+    if (file) {
+        (void)fclose(file);
+    }
+    return value;
+}
+
+/* Does the list of words hold this one? */
+static bool has_word(const char *words, const char *word)
+{
+    size_t size = strlen(word);
+
+    for (const char *at = words; at && (at = strstr(at, word)); at += size) {
+        bool begins = at == words || at[-1] == ' ';
+        if (begins && (at[size] == ' ' || at[size] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct dv_json *describe_cpu(void)
+{
+    static const char *const wanted[] = {"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16",
+        "amx_tile", "amx_bf16", "amx_int8", "asimd"};
+    DV_CLEANUP(dv_freep) char *name = read_cpuinfo("model name");
+    DV_CLEANUP(dv_freep) char *flags = read_cpuinfo("flags");
+    struct dv_json *cpu = dv_json_object();
+    struct dv_json *features = dv_json_array();
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(wanted); i++) {
+        if (has_word(flags, wanted[i])) {
+            dv_json_append(features, dv_json_string(wanted[i]));
+        }
+    }
+    dv_json_set_string(cpu, "name", name);
+    dv_json_set_integer(cpu, "processors", sysconf(_SC_NPROCESSORS_ONLN));
+    dv_json_set(cpu, "features", features);
+    return cpu;
+}
+
+/* --- Lock-in ---------------------------------------------------------------------------- */
+
+/* In a process that ends after it: what could not be applied comes back as lines. */
+static void lock_in_and_report(int fd)
+{
+    const struct dv_sandbox_options options = {.filter = DV_SANDBOX_FILTER_STRICT};
+    struct dv_sandbox_report report = {0};
+    struct dv_error error = {0};
+
+    if (dv_sandbox_enter(&options, &report, &error) != DV_OK) {
+        (void)dprintf(fd, "%s\n", error.text);
+    }
+    for (size_t i = 0; i < report.note_count; i++) {
+        (void)dprintf(fd, "%s\n", report.notes[i]);
+    }
+    _exit(0);
+}
+
+static struct dv_json *read_lines(int fd)
+{
+    struct dv_json *lines = dv_json_array();
+    FILE *file = fdopen(fd, "re");
+    char line[512];
+
+    while (file && fgets(line, sizeof(line), file)) {
+        line[strcspn(line, "\n")] = '\0';
+        dv_json_append(lines, dv_json_string(line));
+    }
+    if (file) {
+        (void)fclose(file);
+    }
+    return lines;
+}
+
+static struct dv_json *try_lock_in(void)
+{
+    int pipes[2];
+    int result;
+
+    if (pipe(pipes) != 0) {
+        return dv_json_array();
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        lock_in_and_report(pipes[1]);
+    }
+    (void)close(pipes[1]);
+    struct dv_json *lines = read_lines(pipes[0]);
+    if (pid > 0 && waitpid(pid, &result, 0) == pid && WIFSIGNALED(result)) {
+        dv_json_append(lines, dv_json_string("the locked-in process was killed"));
+    }
+    return lines;
+}
+
+static struct dv_json *describe_sandbox(void)
+{
+    struct dv_json *sandbox = dv_json_object();
+
+    dv_json_set_integer(sandbox, "landlock", dv_sandbox_landlock_version());
+    dv_json_set_bool(sandbox, "seccomp", dv_sandbox_has_seccomp());
+    dv_json_set(sandbox, "not_applied", try_lock_in());
+    return sandbox;
+}
+
+/* --- The rest --------------------------------------------------------------------------- */
+
+static struct dv_json *describe_memory(void)
+{
+    struct dv_json *memory = dv_json_object();
+    struct sysinfo info;
+
+    if (sysinfo(&info) == 0) {
+        dv_json_set_integer(memory, "total_bytes", (int64_t)(info.totalram * info.mem_unit));
+        dv_json_set_integer(memory, "free_bytes", (int64_t)(info.freeram * info.mem_unit));
+    }
+    return memory;
+}
+
+static struct dv_json *describe_disk(const char *folder)
+{
+    struct dv_json *disk = dv_json_object();
+    uint64_t free_size;
+    bool exists = dv_path_is_folder(folder);
+
+    dv_json_set_string(disk, "data", folder);
+    dv_json_set_bool(disk, "exists", exists);
+    if (dv_folder_free_space(exists ? folder : ".", &free_size, NULL) == DV_OK) {
+        dv_json_set_integer(disk, "free_bytes", (int64_t)free_size);
+    }
+    return disk;
+}
+
+/* Whether there is one, never its key. */
+static struct dv_json *describe_llm(void)
+{
+    struct dv_json *llm = dv_json_object();
+    const char *url = getenv("DV_LLM_BASE_URL");
+    bool has_groq = getenv("GROQ_API_KEY") != NULL;
+
+    dv_json_set_bool(llm, "is_configured", url != NULL || has_groq);
+    dv_json_set_string(llm, "base_url", url ? url : has_groq ? "Groq" : NULL);
+    dv_json_set_string(llm, "model", getenv("DV_LLM_MODEL"));
+    return llm;
+}
+
+static struct dv_json *describe(const struct dv_common_options *common)
+{
+    struct dv_json *all = dv_json_object();
+    struct dv_json *gpu = dv_json_object();
+
+    dv_json_set_string(all, "version", DV_VERSION);
+    dv_json_set(all, "cpu", describe_cpu());
+    dv_json_set(all, "memory", describe_memory());
+    dv_json_set_bool(gpu, "has_nvidia", dv_path_exists("/dev/nvidia0"));
+    dv_json_set_bool(gpu, "is_used", false);
+    dv_json_set(all, "gpu", gpu);
+    dv_json_set(all, "disk", describe_disk(common->data_folder));
+    dv_json_set(all, "sandbox", describe_sandbox());
+    dv_json_set(all, "llm", describe_llm());
+    dv_json_set_string(all, "database", NULL); /* results are files for now */
+    return all;
+}
+
+static void print_list(const char *title, const struct dv_json *items, const char *empty)
+{
+    (void)printf("%s", title);
+    for (size_t i = 0; i < dv_json_count(items); i++) {
+        (void)printf("%s%s", i > 0 ? ", " : "", dv_json_to_string(dv_json_at(items, i), ""));
+    }
+    (void)puts(dv_json_count(items) == 0 ? empty : "");
+}
+
+static void print_size(const char *title, const struct dv_json *object, const char *key)
+{
+    char text[16];
+
+    dv_text_size((uint64_t)dv_json_get_integer(object, key, 0), text);
+    (void)printf("%s%s\n", title, text);
+}
+
+static void print_all(const struct dv_json *all)
+{
+    const struct dv_json *cpu = dv_json_get(all, "cpu");
+    const struct dv_json *disk = dv_json_get(all, "disk");
+    const struct dv_json *sandbox = dv_json_get(all, "sandbox");
+
+    (void)printf("dv             %s\n", DV_VERSION);
+    (void)printf("processor      %s, %lld processors\n", dv_json_get_string(cpu, "name", "unknown"),
+        (long long)dv_json_get_integer(cpu, "processors", 1));
+    print_list("  features     ", dv_json_get(cpu, "features"), "none that are used");
+    print_size("memory         ", dv_json_get(all, "memory"), "total_bytes");
+    (void)printf(
+        "GPU            %s\n", dv_json_get_bool(dv_json_get(all, "gpu"), "has_nvidia", false)
+                                   ? "NVIDIA, not used by this version"
+                                   : "none");
+    (void)printf("data           %s%s\n", dv_json_get_string(disk, "data", ""),
+        dv_json_get_bool(disk, "exists", false) ? "" : " (not made yet)");
+    print_size("  free         ", disk, "free_bytes");
+    (void)puts("database       none: results are files in the data folder");
+    (void)printf("lock-in        Landlock version %lld, system-call filter %s\n",
+        (long long)dv_json_get_integer(sandbox, "landlock", 0),
+        dv_json_get_bool(sandbox, "seccomp", false) ? "yes" : "no");
+    print_list("  not applied  ", dv_json_get(sandbox, "not_applied"), "nothing");
+    (void)printf("LLM endpoint   %s\n",
+        dv_json_get_string(dv_json_get(all, "llm"), "base_url", "not configured"));
+}
+
+int dv_cmd_doctor(int argc, char **argv)
+{
+    struct dv_common_options common = dv_common_options_default();
+    const struct dv_option options[] = {DV_COMMON_OPTIONS(common), {0}};
+    struct dv_arguments arguments;
+    bool is_over;
+
+    int result = dv_command_begin(&help, options, argc, argv, 0, 0, &arguments, &is_over);
+    if (is_over) {
+        return result;
+    }
+    struct dv_json *all = describe(&common);
+    if (common.is_json) {
+        dv_print_json(all);
+    } else {
+        print_all(all);
+        dv_json_unref(all);
+    }
+    dv_free(arguments.items);
+    return DV_EXIT_DONE;
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * `dv train`: collect a request from the options, check it before anything is read, get the data
+ * set, run the job, say how it ended.
+ */
+
+#include "app/command.h"
+#include "app/dataset_store.h"
+#include "app/session.h"
+#include "app/training_job.h"
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "spec/hyperparameters.h"
+#include "spec/job_spec.h"
+#include "spec/limits.h"
+#include "spec/problem.h"
+#include "train/worker.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define PROBLEMS_MAX 20
+#define ARENA_SIZE_MAX (64u << 20)
+#define NO_DATASET_ID "00000000-0000-0000-0000-000000000000"
+
+static const struct dv_command_help help = {
+    .usage = "dv train DATASET-ID|FILE.zip|DIR [options]",
+    .summary = "Train a model on a data set of pictures in class folders. Ends with the test\n"
+               "accuracy and where the model is.",
+};
+
+struct request {
+    struct dv_common_options common;
+    struct dv_json *json;      /* as POST /api/jobs takes it */
+    struct dv_json *overrides; /* its hyperparameters */
+    bool is_resume;
+    bool is_detached;
+};
+
+/* --- Options ---------------------------------------------------------------------------- */
+
+static enum dv_status take_set(void *user, const char *text, struct dv_error *reterr)
+{
+    struct request *request = user;
+
+    return dv_hyperparameters_set_text(request->overrides, text, reterr);
+}
+
+static enum dv_status set_named(
+    struct request *request, const char *key, const char *text, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *assignment = dv_strprintf("%s=%s", key, text);
+
+    return dv_hyperparameters_set_text(request->overrides, assignment, reterr);
+}
+
+/* The short forms of --set, and the members of the request: one line each. */
+#define TAKE_SET(name, key)                                                                        \
+    static enum dv_status take_##name(void *user, const char *text, struct dv_error *reterr)       \
+    {                                                                                              \
+        return set_named(user, key, text, reterr);                                                 \
+    }
+#define TAKE_TEXT(name, key)                                                                       \
+    static enum dv_status take_##name(void *user, const char *text, struct dv_error *reterr)       \
+    {                                                                                              \
+        (void)reterr;                                                                              \
+        dv_json_set_string(((struct request *)user)->json, key, text);                             \
+        return DV_OK;                                                                              \
+    }
+#define TAKE_INTEGER(name, key)                                                                    \
+    static enum dv_status take_##name(void *user, const char *text, struct dv_error *reterr)       \
+    {                                                                                              \
+        int64_t value;                                                                             \
+        enum dv_status status = dv_option_take_integer(&value, text, reterr);                      \
+        if (status == DV_OK) {                                                                     \
+            dv_json_set_integer(((struct request *)user)->json, key, value);                       \
+        }                                                                                          \
+        return status;                                                                             \
+    }
+
+TAKE_SET(learning_rate, "learning_rate")
+TAKE_SET(batch_size, "batch_size")
+TAKE_SET(epochs, "epochs")
+TAKE_SET(optimizer, "optimizer")
+TAKE_SET(dropout, "dropout")
+TAKE_TEXT(name, "name")
+TAKE_TEXT(strategy, "strategy")
+TAKE_TEXT(device, "device")
+TAKE_TEXT(base, "base_model_id")
+TAKE_INTEGER(timeout, "timeout_seconds")
+TAKE_INTEGER(seed, "seed")
+TAKE_INTEGER(max_iterations, "max_iterations")
+TAKE_INTEGER(max_restarts, "max_restarts")
+
+#undef TAKE_SET
+#undef TAKE_TEXT
+#undef TAKE_INTEGER
+
+static enum dv_status take_target(void *user, const char *text, struct dv_error *reterr)
+{
+    double value;
+
+    enum dv_status status = dv_option_take_number(&value, text, reterr);
+    if (status == DV_OK) {
+        dv_json_set_number(((struct request *)user)->json, "target_accuracy", value);
+    }
+    return status;
+}
+
+/* A file, or the name of a preset, which `spec` knows. */
+static enum dv_status take_arch(void *user, const char *text, struct dv_error *reterr)
+{
+    struct request *request = user;
+    struct dv_json *architecture;
+
+    if (!dv_path_exists(text)) {
+        dv_json_set_string(request->json, "architecture", text);
+        return DV_OK;
+    }
+    enum dv_status status = dv_json_read_file(text, DV_ARCH_FILE_SIZE_MAX, &architecture, reterr);
+    if (status == DV_OK) {
+        dv_json_set(request->json, "architecture", architecture);
+    }
+    return status;
+}
+
+static int parse(int argc, char **argv, struct request *request, struct dv_arguments *ret_arguments,
+    bool *ret_is_over)
+{
+    const struct dv_option options[] = {
+        {.name = "name", .value = "N", .help = "of the model", .take = take_name, .user = request},
+        {.name = "strategy",
+            .value = "S",
+            .help = "auto (default), native; `dv worker --describe` lists them",
+            .take = take_strategy,
+            .user = request},
+        {.name = "set",
+            .value = "key=value",
+            .help = "a hyperparameter; may be given often",
+            .take = take_set,
+            .user = request},
+        {.name = "arch",
+            .value = "FILE.json",
+            .help = "an architecture file, or a preset: resnet20, small_cnn, ...",
+            .take = take_arch,
+            .user = request},
+        {.name = "timeout",
+            .value = "S",
+            .help = "stop after so many seconds",
+            .take = take_timeout,
+            .user = request},
+        {.name = "seed",
+            .value = "N",
+            .help = "of everything random",
+            .take = take_seed,
+            .user = request},
+        {.name = "max-iterations",
+            .value = "N",
+            .help = "of strategies that try several networks",
+            .take = take_max_iterations,
+            .user = request},
+        {.name = "target-accuracy",
+            .value = "X",
+            .help = "stop once validation reaches it (0..1)",
+            .take = take_target,
+            .user = request},
+        {.name = "device",
+            .value = "D",
+            .help = "auto (default) or cpu",
+            .take = take_device,
+            .user = request},
+        {.name = "base",
+            .value = "MODEL-ID",
+            .help = "a model to start from",
+            .take = take_base,
+            .user = request},
+        {.name = "max-restarts",
+            .value = "N",
+            .help = "of a worker that dies (default 3)",
+            .take = take_max_restarts,
+            .user = request},
+        {.name = "resume",
+            .help = "go on with the unfinished job that has the same arguments",
+            .flag = &request->is_resume},
+        {.name = "detach", .help = "needs a server", .flag = &request->is_detached},
+        {.name = "lr",
+            .value = "X",
+            .help = "short for --set learning_rate=X",
+            .take = take_learning_rate,
+            .user = request},
+        {.name = "batch-size",
+            .value = "N",
+            .help = "short for --set batch_size=N",
+            .take = take_batch_size,
+            .user = request},
+        {.name = "epochs",
+            .value = "N",
+            .help = "short for --set epochs=N",
+            .take = take_epochs,
+            .user = request},
+        {.name = "optimizer",
+            .value = "O",
+            .help = "short for --set optimizer=O",
+            .take = take_optimizer,
+            .user = request},
+        {.name = "dropout",
+            .value = "X",
+            .help = "short for --set dropout=X",
+            .take = take_dropout,
+            .user = request},
+        DV_COMMON_OPTIONS(request->common),
+        {0},
+    };
+
+    int result = dv_command_begin(&help, options, argc, argv, 1, 1, ret_arguments, ret_is_over);
+    if (!*ret_is_over && request->is_detached) {
+        (void)fputs("dv: --detach needs a server, and there is none\n", stderr);
+        dv_free(ret_arguments->items);
+        *ret_is_over = true;
+        return DV_EXIT_USAGE;
+    }
+    return result;
+}
+
+/* --- The request ------------------------------------------------------------------------ */
+
+static void print_problems(bool is_json, const struct dv_problems *problems)
+{
+    if (is_json) {
+        struct dv_json *line = dv_json_object();
+        dv_json_set_string(line, "type", "error");
+        dv_json_set_string(line, "status", "INVALID");
+        dv_json_set(line, "errors", dv_problems_to_json(problems));
+        dv_print_json(line);
+        return;
+    }
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct dv_problem *problem = &problems->items[i];
+        (void)fprintf(stderr, "dv: %s: %s%s%s\n", problem->pointer, problem->message,
+            problem->fix && problem->fix[0] ? " Fix: " : "", problem->fix ? problem->fix : "");
+    }
+}
+
+/* Check the request for this data set; problems are said here. */
+static enum dv_status check(const struct request *request, const char *dataset_id,
+    struct dv_arena *arena, struct dv_job_spec **ret_spec, struct dv_error *reterr)
+{
+    const struct dv_capabilities capabilities = {.strategies = dv_train_strategy_names()};
+    struct dv_problems problems;
+
+    dv_json_set_string(request->json, "dataset_id", dataset_id);
+    dv_problems_init(&problems, arena, PROBLEMS_MAX);
+    enum dv_status status =
+        dv_job_spec_parse(request->json, &capabilities, arena, &problems, ret_spec, reterr);
+    if (status != DV_OK && problems.count > 0) {
+        print_problems(request->common.is_json, &problems);
+        reterr->text[0] = '\0'; /* all is said */
+    }
+    return status;
+}
+
+/* --- Result ----------------------------------------------------------------------------- */
+
+static void print_result(const struct dv_session *session, struct dv_json *result)
+{
+    double accuracy = dv_json_get_number(result, "accuracy", (double)NAN);
+
+    if (session->is_json) {
+        dv_print_json(dv_json_ref(result));
+        return;
+    }
+    if (isfinite(accuracy)) {
+        (void)printf("test accuracy %.2f %%\n", 100 * accuracy);
+    } else {
+        (void)puts("test accuracy unknown: the data set has no test split");
+    }
+    (void)printf("model %s\n", dv_json_get_string(result, "model_id", ""));
+    (void)printf("%s\n", dv_json_get_string(result, "model_path", ""));
+}
+
+static enum dv_status get_job(struct dv_session *session, const struct request *request,
+    const struct dv_job_spec *spec, const struct dv_dataset *dataset,
+    struct dv_training_job *ret_job, struct dv_error *reterr)
+{
+    if (request->is_resume) {
+        return dv_training_job_find(session, spec, ret_job, reterr);
+    }
+    return dv_training_job_create(session, spec, dataset, ret_job, reterr);
+}
+
+static enum dv_status run_job(struct dv_session *session, const struct request *request,
+    const struct dv_job_spec *spec, const struct dv_dataset *dataset,
+    enum dv_failure_reason *ret_reason, struct dv_error *reterr)
+{
+    struct dv_training_job job;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
+
+    enum dv_status status = get_job(session, request, spec, dataset, &job, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    status = dv_training_job_run(session, &job, dataset, &result, ret_reason, reterr);
+    if (status == DV_OK) {
+        print_result(session, result);
+    }
+    if (status == DV_CANCELLED) {
+        dv_error_prefix(reterr, "stopped; the same command with --resume goes on from here");
+    }
+    dv_training_job_finish(&job);
+    return status;
+}
+
+/* The data set and then the job; failures before the job have no typed reason. */
+static enum dv_status train(struct dv_session *session, const struct request *request,
+    const char *source, const char **ret_reason, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(ARENA_SIZE_MAX);
+    struct dv_job_spec *spec;
+    struct dv_dataset dataset;
+    enum dv_failure_reason reason = DV_FAILURE_ERROR;
+
+    enum dv_status status = check(request, NO_DATASET_ID, arena, &spec, reterr);
+    if (status == DV_OK) {
+        status = dv_data_folder_lock(&session->folder, reterr);
+    }
+    if (status == DV_OK) {
+        status = dv_dataset_resolve(session, source, &dataset, reterr);
+    }
+    if (status != DV_OK) {
+        return status;
+    }
+    if (!session->is_json) {
+        dv_dataset_print(&dataset);
+    }
+    status = check(request, dataset.id, arena, &spec, reterr);
+    if (status == DV_OK) {
+        status = run_job(session, request, spec, &dataset, &reason, reterr);
+        *ret_reason = status == DV_OK ? NULL : dv_failure_reason_name(reason);
+    }
+    dv_dataset_finish(&dataset);
+    return status;
+}
+
+static int run(const struct request *request, const char *source)
+{
+    struct dv_session session;
+    struct dv_error error = {0};
+    const char *reason = NULL;
+
+    enum dv_status status = dv_session_open(&request->common, &session, &error);
+    if (status != DV_OK) {
+        return dv_command_fail(request->common.is_json, &error);
+    }
+    status = train(&session, request, source, &reason, &error);
+    dv_session_close(&session);
+    if (status == DV_OK) {
+        return DV_EXIT_DONE;
+    }
+    if (!error.text[0]) {
+        return DV_EXIT_USAGE; /* what is wrong with the request was said where it was found */
+    }
+    return dv_command_fail_reason(request->common.is_json, &error, reason);
+}
+
+int dv_cmd_train(int argc, char **argv)
+{
+    struct request request = {.common = dv_common_options_default(),
+        .json = dv_json_object(),
+        .overrides = dv_json_object()};
+    struct dv_arguments arguments;
+    bool is_over;
+
+    int result = parse(argc, argv, &request, &arguments, &is_over);
+    if (!is_over) {
+        if (dv_json_count(request.overrides) > 0) {
+            dv_json_set(request.json, "hyperparameters", dv_json_ref(request.overrides));
+        }
+        result = run(&request, arguments.items[0]);
+        dv_free(arguments.items);
+    }
+    dv_json_unref(request.json);
+    dv_json_unref(request.overrides);
+    return result;
+}

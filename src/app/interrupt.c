@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/interrupt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+static int pipe_fds[2] = {-1, -1};
+
+static void write_a_byte(int number)
+{
+    int saved = errno;
+
+    (void)number;
+    ssize_t written = write(pipe_fds[1], "x", 1);
+    (void)written; /* a full pipe says it already */
+    errno = saved;
+}
+
+enum dv_status dv_interrupt_open(int *ret_fd, struct dv_error *reterr)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = write_a_byte, .sa_flags = SA_RESTART};
+
+    if (pipe_fds[0] < 0) {
+        if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
+            return dv_fail_errno(reterr, errno, "cannot make a pipe");
+        }
+        (void)sigemptyset(&action.sa_mask);
+        for (size_t i = 0; i < DV_ARRAY_SIZE(numbers); i++) {
+            (void)sigaction(numbers[i], &action, NULL);
+        }
+        (void)signal(SIGPIPE, SIG_IGN);
+    }
+    *ret_fd = pipe_fds[0];
+    return DV_OK;
+}
+
+bool dv_interrupt_has_come(void)
+{
+    struct pollfd poll_fd = {.fd = pipe_fds[0], .events = POLLIN};
+
+    return poll(&poll_fd, 1, 0) > 0;
+}

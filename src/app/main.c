@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* `dv`: one executable, its subcommands and the roles that it starts itself in. */
+
+#include "app/command.h"
+#include "base/text.h"
+
+#include <stdio.h>
+
+struct command {
+    const char *name;
+    dv_command_fn run;
+    const char *summary; /* NULL: a role, started by dv itself */
+};
+
+static const struct command commands[] = {
+    {"train", dv_cmd_train, "train a model on a ZIP or folder of pictures"},
+    {"evaluate", dv_cmd_evaluate, "measure a model on a data set"},
+    {"predict", dv_cmd_predict, "classify pictures"},
+    {"dataset", dv_cmd_dataset, "create, list, show and delete data sets"},
+    {"model", dv_cmd_model, "list, show and delete models"},
+    {"sample", dv_cmd_sample, "make a picture set to try things with"},
+    {"doctor", dv_cmd_doctor, "what this machine has"},
+    {"ingest", dv_role_ingest, NULL},
+    {"worker", dv_role_worker, NULL},
+    {"infer", dv_role_infer, NULL},
+};
+
+static void print_usage(FILE *file)
+{
+    (void)fputs("usage: dv COMMAND [options]\n\n", file);
+    for (size_t i = 0; i < DV_ARRAY_SIZE(commands); i++) {
+        if (commands[i].summary) {
+            (void)fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        }
+    }
+    (void)fputs("\n`dv COMMAND --help` says more.\n", file);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return DV_EXIT_USAGE;
+    }
+    if (dv_text_equal(argv[1], "--help") || dv_text_equal(argv[1], "-h") ||
+        dv_text_equal(argv[1], "help")) {
+        print_usage(stdout);
+        return DV_EXIT_DONE;
+    }
+    if (dv_text_equal(argv[1], "--version")) {
+        (void)puts("dv " DV_VERSION);
+        return DV_EXIT_DONE;
+    }
+    for (size_t i = 0; i < DV_ARRAY_SIZE(commands); i++) {
+        if (dv_text_equal(argv[1], commands[i].name)) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+    (void)fprintf(stderr, "dv: there is no command '%.80s'\n", argv[1]);
+    print_usage(stderr);
+    return DV_EXIT_USAGE;
+}

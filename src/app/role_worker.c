@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * `dv worker`: trains the job described in `source` (a JSON file with the complete spec under
+ * "spec") or measures the model of `model_folder`, both on `dataset_folder`. What it makes goes
+ * into `job_folder`: checkpoints, the model under model/, and the result as result.json, because
+ * that may be larger than a message; the result message is empty.
+ * Options of an evaluation: "split", or "all" for every sample.
+ */
+
+#include "app/command.h"
+#include "app/role.h"
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "train/worker.h"
+
+#define JOB_FILE_SIZE_MAX (8u << 20)
+
+/* --- Callbacks -------------------------------------------------------------------------- */
+
+static void on_progress(void *user, const struct dv_train_progress *progress)
+{
+    const struct dv_message_progress message = {.stage = progress->status,
+        .iteration = progress->iteration,
+        .epoch = progress->epoch,
+        .epochs = progress->epoch_count,
+        .step = (int64_t)progress->step,
+        .steps = (int64_t)progress->step_count,
+        .loss = progress->train_loss,
+        .accuracy = progress->train_accuracy,
+        .val_loss = progress->val_loss,
+        .val_accuracy = progress->val_accuracy,
+        .best_accuracy = progress->best_accuracy,
+        .learning_rate = progress->learning_rate,
+        .images_per_second = progress->images_per_second,
+        .eta_seconds = progress->seconds_left,
+        .fraction = progress->fraction,
+        .is_epoch_end = progress->is_epoch_end};
+
+    dv_role_progress(user, &message, progress->is_epoch_end);
+}
+
+static void on_log(void *user, enum dv_log_level level, const char *text)
+{
+    dv_role_log(user, level, text);
+}
+
+static bool is_cancelled(void *user)
+{
+    return dv_role_is_cancelled(user);
+}
+
+static struct dv_train_callbacks make_callbacks(struct dv_role *role)
+{
+    return (struct dv_train_callbacks){
+        .user = role, .progress = on_progress, .log = on_log, .is_cancelled = is_cancelled};
+}
+
+/* --- The two kinds of job --------------------------------------------------------------- */
+
+static enum dv_status train(
+    struct dv_role *role, struct dv_json **ret_result, struct dv_error *reterr)
+{
+    const struct dv_message_job *job = role->job;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *file = NULL;
+    char model_folder[DV_PATH_SIZE];
+    char cache_path[DV_PATH_SIZE];
+
+    if (!job->source || !job->dataset_folder) {
+        return dv_fail(reterr, DV_INVALID, "a job to train has no data set or no description");
+    }
+    enum dv_status status = dv_json_read_file(job->source, JOB_FILE_SIZE_MAX, &file, reterr);
+    if (status == DV_OK) {
+        status = dv_path_format(model_folder, reterr, "%s/model", job->job_folder);
+    }
+    if (status == DV_OK) {
+        status = dv_path_format(cache_path, reterr, "%s/pictures.cache", job->job_folder);
+    }
+    if (status != DV_OK) {
+        return status;
+    }
+    const struct dv_train_options options = {.job = dv_json_get(file, "spec"),
+        .dataset_folder = job->dataset_folder,
+        .job_folder = job->job_folder,
+        .model_folder = model_folder,
+        .cache_path = cache_path,
+        .plan_cache_folder = job->cache_folder,
+        .thread_count = (uint32_t)job->thread_count,
+        .callbacks = make_callbacks(role)};
+    return dv_train_run(&options, ret_result, reterr);
+}
+
+static bool find_split(const char *name, enum dv_split *ret_split)
+{
+    for (int split = 0; split < DV_SPLIT_COUNT; split++) {
+        if (dv_text_equal(dv_split_name((enum dv_split)split), name)) {
+            *ret_split = (enum dv_split)split;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum dv_status evaluate(
+    struct dv_role *role, struct dv_json **ret_result, struct dv_error *reterr)
+{
+    const struct dv_message_job *job = role->job;
+    const char *name = dv_json_get_string(job->options, "split", "test");
+    struct dv_evaluate_options options = {.model_folder = job->model_folder,
+        .dataset_folder = job->dataset_folder,
+        .is_all_splits = dv_text_equal(name, "all"),
+        .thread_count = (uint32_t)job->thread_count,
+        .callbacks = make_callbacks(role)};
+
+    if (!job->model_folder || !job->dataset_folder) {
+        return dv_fail(reterr, DV_INVALID, "a job to evaluate has no model or no data set");
+    }
+    if (!options.is_all_splits && !find_split(name, &options.split)) {
+        return dv_fail(
+            reterr, DV_INVALID, "there is no split '%.40s'; it is train, val, test or all", name);
+    }
+    return dv_evaluate_run(&options, ret_result, reterr);
+}
+
+static enum dv_status write_result(
+    const char *folder, const struct dv_json *result, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *text = dv_json_print_pretty(result);
+    char path[DV_PATH_SIZE];
+
+    enum dv_status status = dv_path_format(path, reterr, "%s/result.json", folder);
+    if (status == DV_OK) {
+        status = dv_file_write(path, text, strlen(text), reterr);
+    }
+    return status;
+}
+
+static enum dv_status run(
+    struct dv_role *role, struct dv_json **ret_result, struct dv_error *reterr)
+{
+    static const struct {
+        const char *kind;
+        enum dv_status (*run)(
+            struct dv_role *role, struct dv_json **ret_result, struct dv_error *reterr);
+    } kinds[] = {{"train", train}, {"evaluate", evaluate}};
+    const struct dv_message_job *job = role->job;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
+    enum dv_status status =
+        dv_fail(reterr, DV_INVALID, "there is no kind of job '%.40s' for dv worker", job->kind);
+
+    (void)ret_result;
+    for (size_t i = 0; i < DV_ARRAY_SIZE(kinds) && job->job_folder; i++) {
+        if (dv_text_equal(kinds[i].kind, job->kind)) {
+            status = kinds[i].run(role, &result, reterr);
+        }
+    }
+    return status == DV_OK ? write_result(job->job_folder, result, reterr) : status;
+}
+
+int dv_role_worker(int argc, char **argv)
+{
+    static const struct dv_role_impl impl = {
+        .name = "worker",
+        .sandbox = {.filter = DV_SANDBOX_FILTER_COMPUTE, .file_count_max = 1024},
+        .run = run,
+    };
+
+    if (argc > 1 && dv_text_equal(argv[1], "--describe")) {
+        dv_print_json(dv_train_describe());
+        return DV_EXIT_DONE;
+    }
+    return dv_role_play(&impl);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DV_APP_TRAINING_JOB_H
+#define DV_APP_TRAINING_JOB_H
+
+/*
+ * A training job in DATA/jobs/{id}: its record (job.json), its worker's folder (work/), its end.
+ * A worker that dies by a signal is started again from its checkpoint, up to the spec's
+ * max_restarts; the finished model is renamed into the registry; a job's end is written once.
+ *
+ * Life: dv_training_job_create() or dv_training_job_find(), dv_training_job_run(),
+ *       dv_training_job_finish(). DATA must be locked all the while.
+ */
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/status.h"
+#include "wire/failure.h"
+
+struct dv_dataset;
+struct dv_job_spec;
+struct dv_json;
+struct dv_session;
+
+struct dv_training_job {
+    struct dv_json *record; /* job.json */
+    const char *id;         /* in the record */
+    char folder[DV_PATH_SIZE];
+};
+
+/* A new job for a checked spec. */
+DV_MUST_CHECK enum dv_status dv_training_job_create(struct dv_session *session,
+    const struct dv_job_spec *spec, const struct dv_dataset *dataset,
+    struct dv_training_job *ret_job, struct dv_error *reterr);
+
+/* The newest job that was not completed and has exactly this spec. DV_NOT_FOUND: there is none. */
+DV_MUST_CHECK enum dv_status dv_training_job_find(struct dv_session *session,
+    const struct dv_job_spec *spec, struct dv_training_job *ret_job, struct dv_error *reterr);
+
+/*
+ * Run it to its end. The result (the caller's) is what the last line of `dv train --json` shows.
+ * On failure *ret_reason is the typed reason. DV_CANCELLED: interrupted, to be gone on with.
+ */
+DV_MUST_CHECK enum dv_status dv_training_job_run(struct dv_session *session,
+    struct dv_training_job *job, const struct dv_dataset *dataset, struct dv_json **ret_result,
+    enum dv_failure_reason *ret_reason, struct dv_error *reterr);
+
+void dv_training_job_finish(struct dv_training_job *job);
+
+#endif
