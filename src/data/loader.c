@@ -30,6 +30,12 @@ struct slot {
     uint32_t pending; /* of those, not yet finished */
 };
 
+struct worker {
+    struct dv_loader *loader;
+    pthread_t thread;
+    struct dv_augment_scratch scratch;
+};
+
 struct dv_loader {
     const struct dv_pack *pack;
     struct dv_cache *cache;
@@ -42,7 +48,7 @@ struct dv_loader {
     uint32_t *order;       /* [position in the epoch]: sample of the split; this epoch's */
     uint64_t epoch;
 
-    pthread_t threads[THREADS_MAX];
+    struct worker workers[THREADS_MAX];
     uint32_t thread_count;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t has_work;
@@ -156,16 +162,13 @@ static void fill_slice(
 
 static void *loader_thread(void *argument)
 {
-    struct dv_loader *loader = argument;
-    struct dv_augment_scratch scratch;
+    struct worker *worker = argument;
     struct slice slice;
 
-    dv_augment_scratch_init(&scratch, &loader->augment);
-    while (take_slice(loader, &slice)) {
-        fill_slice(loader, &slice, &scratch);
-        finish_slice(loader, &slice);
+    while (take_slice(worker->loader, &slice)) {
+        fill_slice(worker->loader, &slice, &worker->scratch);
+        finish_slice(worker->loader, &slice);
     }
-    dv_augment_scratch_finish(&scratch);
     return NULL;
 }
 
@@ -181,9 +184,12 @@ static enum dv_status start_threads(
     thread_count = thread_count ? thread_count : 1;
     thread_count = thread_count < THREADS_MAX ? thread_count : THREADS_MAX;
     for (uint32_t i = 0; i < thread_count && !error; i++) {
+        struct worker *worker = &loader->workers[i];
+        worker->loader = loader;
+        dv_augment_scratch_init(&worker->scratch, &loader->augment);
         /* Threads read the count under the lock to size their slices. */
         (void)pthread_mutex_lock(&loader->lock);
-        error = pthread_create(&loader->threads[i], NULL, loader_thread, loader);
+        error = pthread_create(&worker->thread, NULL, loader_thread, worker);
         loader->thread_count += !error;
         (void)pthread_mutex_unlock(&loader->lock);
     }
@@ -315,7 +321,10 @@ struct dv_loader *dv_loader_destroy(struct dv_loader *loader)
     (void)pthread_cond_broadcast(&loader->has_work);
     (void)pthread_mutex_unlock(&loader->lock);
     for (uint32_t i = 0; i < loader->thread_count; i++) {
-        (void)pthread_join(loader->threads[i], NULL);
+        (void)pthread_join(loader->workers[i].thread, NULL);
+    }
+    for (uint32_t i = 0; i < THREADS_MAX; i++) {
+        dv_augment_scratch_finish(&loader->workers[i].scratch); /* empty where none was started */
     }
     for (size_t i = 0; i < RING_SIZE; i++) {
         dv_free(loader->slots[i].pixels);

@@ -260,7 +260,7 @@ static void a_step_allocates_nothing(void **state)
 
     (void)state;
     dv_loader_start(loader, 0, 0);
-    for (int i = 0; i < 3; i++) { /* threads are up */
+    for (int i = 0; i < 3; i++) {
         assert_int_equal(dv_loader_next(loader, &batch, &has_batch, NULL), DV_OK);
     }
     unsigned long before = __atomic_load_n(&allocation_count, __ATOMIC_SEQ_CST);
