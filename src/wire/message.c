@@ -15,6 +15,7 @@ enum field_kind {
     FIELD_OPTIONAL_TEXT,
     FIELD_INTEGER,
     FIELD_NUMBER, /* NAN is null */
+    FIELD_BOOL,
     FIELD_OBJECT,
     FIELD_ARRAY,
 };
@@ -45,7 +46,7 @@ static const struct field job_fields[] = {
     FIELD(job, dataset_folder, OPTIONAL_TEXT),
     FIELD(job, job_folder, OPTIONAL_TEXT),
     FIELD(job, model_folder, OPTIONAL_TEXT),
-    FIELD(job, cache_path, OPTIONAL_TEXT),
+    FIELD(job, cache_folder, OPTIONAL_TEXT),
     FIELD(job, previous_failure, OPTIONAL_TEXT),
     FIELD(job, attempt, INTEGER),
     FIELD(job, thread_count, INTEGER),
@@ -70,9 +71,12 @@ static const struct field progress_fields[] = {
     FIELD(progress, accuracy, NUMBER),
     FIELD(progress, val_loss, NUMBER),
     FIELD(progress, val_accuracy, NUMBER),
+    FIELD(progress, best_accuracy, NUMBER),
     FIELD(progress, learning_rate, NUMBER),
     FIELD(progress, images_per_second, NUMBER),
     FIELD(progress, eta_seconds, NUMBER),
+    FIELD(progress, fraction, NUMBER),
+    FIELD(progress, is_epoch_end, BOOL),
     {0},
 };
 
@@ -174,6 +178,9 @@ static void encode_field(
     case FIELD_NUMBER:
         dv_json_set_number(document, field->name, *(const double *)at);
         break;
+    case FIELD_BOOL:
+        dv_json_set_bool(document, field->name, *(const bool *)at);
+        break;
     case FIELD_OBJECT:
     case FIELD_ARRAY:
         dv_json_set(document, field->name,
@@ -214,6 +221,9 @@ static bool decode_field(
     case FIELD_NUMBER:
         *(double *)at = dv_json_to_number(value, (double)NAN);
         return dv_json_is_number(value) || dv_json_is_null(value);
+    case FIELD_BOOL:
+        *(bool *)at = dv_json_to_bool(value, false);
+        return dv_json_is_bool(value);
     case FIELD_OBJECT:
         *(const struct dv_json **)at = value;
         return dv_json_is_object(value);

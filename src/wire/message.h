@@ -16,6 +16,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,11 +55,11 @@ struct dv_message_hello {
 /* What to do and where. Which fields a role reads is said where it is written (app/role_*.c). */
 struct dv_message_job {
     const char *kind;              /* "train", "evaluate", "ingest", "predict" */
-    const char *source;            /* optional: archive or folder to ingest */
+    const char *source;            /* optional: what to ingest, or the job's own file */
     const char *dataset_folder;    /* optional */
-    const char *job_folder;        /* optional: the one folder that the role may write */
     const char *model_folder;      /* optional */
-    const char *cache_path;        /* optional */
+    const char *job_folder;        /* optional, writable: what the role makes */
+    const char *cache_folder;      /* optional, writable: what it may keep for others */
     const char *previous_failure;  /* optional: why the attempt before this one ended */
     int64_t attempt;               /* 0 at first */
     int64_t thread_count;          /* 0: all processors */
@@ -78,9 +79,12 @@ struct dv_message_progress {
     int64_t step, steps;
     double loss, accuracy;
     double val_loss, val_accuracy;
+    double best_accuracy;
     double learning_rate;
     double images_per_second;
     double eta_seconds;
+    double fraction; /* of the whole job, 0..1 */
+    bool is_epoch_end;
 };
 
 struct dv_message_log {
