@@ -71,7 +71,7 @@ DV_MUST_CHECK enum dv_status dv_train_run(
     const struct dv_train_options *options, struct dv_json **ret_result, struct dv_error *reterr);
 
 struct dv_evaluate_options {
-    const char *model_folder; /* as training leaves it */
+    const char *model_folder; /* as training leaves it, or an archive of it */
     const char *dataset_folder;
     enum dv_split split;
     bool is_all_splits;     /* every sample, whatever its split; `split` is then not looked at */
