@@ -175,7 +175,7 @@ static enum dv_status find_entry(const struct directory *directory, const char *
 {
     uint32_t found = 0;
     uint32_t at = 0;
-    struct entry entry;
+    struct entry entry = {0};
 
     for (uint32_t i = 0; i < directory->count; i++) {
         if (!next_entry(directory, &at, &entry)) {
@@ -199,7 +199,7 @@ enum dv_status dv_archive_find(
     int fd, const char *name, struct dv_archive_part *ret_part, struct dv_error *reterr)
 {
     struct directory directory = {0};
-    struct entry entry;
+    struct entry entry = {0};
 
     assert(name);
     assert(ret_part);

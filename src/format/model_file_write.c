@@ -219,7 +219,8 @@ enum dv_status dv_model_write(
         status = publish(staging, folder, reterr);
     }
     if (status != DV_OK) {
-        (void)dv_folder_remove(staging, NULL);
+        enum dv_status left = dv_folder_remove(staging, NULL); /* the first failure is told */
+        (void)left;
     }
     return status;
 }

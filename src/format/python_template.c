@@ -188,24 +188,21 @@ static const char conv_class[] =
     "\n"
     "\n"
     "class ConvBlock(nn.Module):\n"
-    "    \"\"\"Convolution, batch norm, ReLU, pooling: the last three where asked for.\"\"\"\n"
+    "    \"\"\"Convolution, batch norm, ReLU: the last two where asked for.\"\"\"\n"
     "\n"
     "    def __init__(\n"
-    "        self, inputs, outputs, kernel=3, stride=1, padding=None, groups=1,\n"
-    "        norm=True, act=True, pool=None,\n"
+    "        self, inputs, outputs, kernel=3, stride=1, padding=None, groups=1, norm=True, act=True\n"
     "    ):\n"
     "        super().__init__()\n"
     "        padding = kernel // 2 if padding is None else padding\n"
-    "        pools = {None: nn.Identity, \"max\": nn.MaxPool2d, \"avg\": nn.AvgPool2d}\n"
     "        self.conv = nn.Conv2d(\n"
     "            inputs, outputs, kernel, stride, padding, groups=groups, bias=not norm\n"
     "        )\n"
     "        self.bn = nn.BatchNorm2d(outputs) if norm else nn.Identity()\n"
     "        self.act = nn.ReLU() if act else nn.Identity()\n"
-    "        self.pool = pools[pool](2)\n"
     "\n"
     "    def forward(self, x):\n"
-    "        return self.pool(self.act(self.bn(self.conv(x))))\n";
+    "        return self.act(self.bn(self.conv(x)))\n";
 
 static const char residual_class[] =
     "\n"
