@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Read from dv_child_start(); wait_events() is the one place that waits, for the channel, the
+ * output, the end of the process and the interrupt at once.
+ */
+
+#include "job/child.h"
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "job/child_spawn.h"
+#include "wire/channel.h"
+#include "wire/message.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HELLO_TIMEOUT_MS 30000
+#define ACK_TIMEOUT_MS 60000
+#define SEND_TIMEOUT_MS 30000
+#define LINE_SIZE_MAX 4096
+
+struct dv_child {
+    struct dv_child_options options;
+    pid_t pid;
+    int pid_fd; /* readable once it has ended */
+    int output_fd;
+    struct dv_channel *channel;
+    struct dv_buffer line;  /* of output, not whole yet */
+    uint64_t oom_kills;     /* of the machine, when it started */
+    bool was_out_of_memory; /* it said so itself */
+    bool is_reaped;
+    struct dv_child_exit end; /* once reaped */
+};
+
+/* How often the kernel has killed for memory since boot; 0 where it does not say. */
+static uint64_t count_oom_kills(void)
+{
+    FILE *file = fopen("/proc/vmstat", "re");
+    char line[128];
+    uint64_t count = 0;
+
+    while (file && fgets(line, sizeof(line), file)) {
+        if (dv_text_has_prefix(line, "oom_kill ")) {
+            line[strcspn(line, "\n")] = '\0';
+            (void)dv_text_to_uint64(line + strlen("oom_kill "), &count);
+        }
+    }
+    if (file) {
+        (void)fclose(file);
+    }
+    return count;
+}
+
+/* --- Start ------------------------------------------------------------------------------ */
+
+static enum dv_status open_and_spawn(struct dv_child *child, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_file_closep) int theirs = -1;
+    DV_CLEANUP(dv_file_closep) int write_end = -1;
+    int sockets[2];
+    int pipes[2];
+
+    enum dv_status status = dv_channel_pair(sockets, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    child->channel = dv_channel_create(sockets[0]);
+    theirs = sockets[1];
+    if (pipe2(pipes, O_CLOEXEC) != 0) {
+        return dv_fail_errno(reterr, errno, "cannot make a pipe");
+    }
+    child->output_fd = pipes[0];
+    write_end = pipes[1];
+    (void)fcntl(child->output_fd, F_SETFL, O_NONBLOCK);
+
+    status = dv_child_spawn(
+        child->options.program, child->options.role, theirs, write_end, &child->pid, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    child->pid_fd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+    if (child->pid_fd < 0) {
+        return dv_fail_errno(reterr, errno, "cannot watch dv %s", child->options.role);
+    }
+    (void)fcntl(child->pid_fd, F_SETFD, FD_CLOEXEC);
+    return DV_OK;
+}
+
+enum dv_status dv_child_start(
+    const struct dv_child_options *options, struct dv_child **ret_child, struct dv_error *reterr)
+{
+    assert(options);
+    assert(options->role);
+    assert(ret_child);
+
+    struct dv_child *child = dv_alloc(sizeof(*child));
+    child->options = *options;
+    child->pid_fd = -1;
+    child->output_fd = -1;
+    child->line = (struct dv_buffer)DV_BUFFER_INIT(LINE_SIZE_MAX);
+    child->oom_kills = count_oom_kills();
+    enum dv_status status = open_and_spawn(child, reterr);
+    if (status != DV_OK) {
+        child = dv_child_destroy(child);
+        return status;
+    }
+    *ret_child = child;
+    return DV_OK;
+}
+
+/* --- Output ----------------------------------------------------------------------------- */
+
+static void end_line(struct dv_child *child)
+{
+    const char *line = dv_buffer_text(&child->line);
+
+    if (strstr(line, "dv: out of memory")) {
+        child->was_out_of_memory = true;
+    }
+    if (line[0] && child->options.on_line) {
+        child->options.on_line(child->options.user, line);
+    }
+    dv_buffer_consume(&child->line, child->line.size);
+}
+
+static void take_output(struct dv_child *child, const char *data, size_t size)
+{
+    while (size > 0) {
+        const char *newline = memchr(data, '\n', size);
+        size_t length = newline ? (size_t)(newline - data) : size;
+
+        if (length >= LINE_SIZE_MAX - child->line.size) {
+            end_line(child); /* a line without end is cut */
+        }
+        if (length >= LINE_SIZE_MAX) {
+            length = LINE_SIZE_MAX - 1;
+            newline = NULL;
+        }
+        dv_buffer_append(&child->line, data, length);
+        if (newline) {
+            end_line(child);
+            length++;
+        }
+        data += length;
+        size -= length;
+    }
+}
+
+/* Everything that is there now. At the end of the pipe the descriptor is closed. */
+static void drain_output(struct dv_child *child)
+{
+    char data[4096];
+
+    while (child->output_fd >= 0) {
+        ssize_t got = read(child->output_fd, data, sizeof(data));
+        if (got > 0) {
+            take_output(child, data, (size_t)got);
+        } else if (got < 0 && errno == EINTR) {
+            continue;
+        } else if (got < 0 && errno == EAGAIN) {
+            return;
+        } else {
+            end_line(child);
+            dv_file_closep(&child->output_fd);
+        }
+    }
+}
+
+/* --- Waiting ---------------------------------------------------------------------------- */
+
+struct events {
+    bool has_message;
+    bool has_ended;
+    bool is_interrupted;
+};
+
+static int ms_left(uint64_t start_ns, int timeout_ms)
+{
+    if (timeout_ms < 0) {
+        return -1;
+    }
+    uint64_t passed_ms = (dv_clock_monotonic_ns() - start_ns) / 1000000u;
+    return passed_ms >= (uint64_t)timeout_ms ? 0 : timeout_ms - (int)passed_ms;
+}
+
+/* Wait once, draining the output; all events false when the time is over or only output came. */
+static struct events wait_events(
+    struct dv_child *child, bool with_channel, bool with_interrupt, int timeout_ms)
+{
+    int interrupt_fd = child->options.interrupt_fd > 0 ? child->options.interrupt_fd : -1;
+    struct pollfd fds[4] = {
+        {.fd = with_channel ? dv_channel_fd(child->channel) : -1, .events = POLLIN},
+        {.fd = child->output_fd, .events = POLLIN},
+        {.fd = child->pid_fd, .events = POLLIN},
+        {.fd = with_interrupt ? interrupt_fd : -1, .events = POLLIN},
+    };
+
+    int count = poll(fds, DV_ARRAY_SIZE(fds), timeout_ms);
+    if (count > 0 && fds[1].revents) {
+        drain_output(child);
+    }
+    return (struct events){
+        .has_message = count > 0 && fds[0].revents,
+        .has_ended = count > 0 && fds[2].revents,
+        .is_interrupted = count > 0 && fds[3].revents,
+    };
+}
+
+enum dv_status dv_child_receive(
+    struct dv_child *child, int timeout_ms, struct dv_message *ret_message, struct dv_error *reterr)
+{
+    uint64_t start_ns = dv_clock_monotonic_ns();
+
+    assert(child);
+    assert(ret_message);
+    for (;;) {
+        if (dv_channel_has_line(child->channel)) {
+            return dv_message_receive(child->channel, 0, ret_message, reterr);
+        }
+        int left_ms = ms_left(start_ns, timeout_ms);
+        struct events events = wait_events(child, true, true, left_ms);
+        if (events.is_interrupted) {
+            return dv_fail(reterr, DV_CANCELLED, "interrupted");
+        }
+        if (events.has_message) {
+            enum dv_status status = dv_message_receive(child->channel, 0, ret_message, reterr);
+            if (status != DV_TIMEOUT) { /* else half a line */
+                return status;
+            }
+        } else if (events.has_ended) {
+            return dv_fail(reterr, DV_NOT_FOUND, "dv %s has ended", child->options.role);
+        } else if (left_ms == 0) {
+            return dv_fail(reterr, DV_TIMEOUT, "dv %s said nothing for %d ms", child->options.role,
+                timeout_ms);
+        }
+    }
+}
+
+enum dv_status dv_child_send(struct dv_child *child, const struct dv_message *message,
+    int passed_fd, struct dv_error *reterr)
+{
+    return dv_message_send(child->channel, message, passed_fd, SEND_TIMEOUT_MS, reterr);
+}
+
+/* --- Handshake -------------------------------------------------------------------------- */
+
+/* A message of this type, or the failure that came instead of it. */
+static enum dv_status expect(struct dv_child *child, enum dv_message_type type, int timeout_ms,
+    struct dv_message *ret_message, struct dv_error *reterr)
+{
+    struct dv_message message;
+
+    enum dv_status status = dv_child_receive(child, timeout_ms, &message, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    if (message.type == type) {
+        *ret_message = message;
+        return DV_OK;
+    }
+    if (message.type == DV_MESSAGE_FAILURE) {
+        status = dv_fail(
+            reterr, dv_status_from_name(message.failure.status), "%s", message.failure.text);
+    } else {
+        status = dv_fail(reterr, DV_INVALID, "dv %s said '%s' instead of '%s'", child->options.role,
+            dv_message_type_name(message.type), dv_message_type_name(type));
+    }
+    dv_message_finish(&message);
+    return status;
+}
+
+enum dv_status dv_child_handshake(struct dv_child *child, const struct dv_message *job,
+    struct dv_message *ret_ack, struct dv_error *reterr)
+{
+    struct dv_message hello;
+
+    assert(child);
+    assert(job->type == DV_MESSAGE_JOB);
+    enum dv_status status = expect(child, DV_MESSAGE_HELLO, HELLO_TIMEOUT_MS, &hello, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    if (!dv_text_equal(hello.hello.version, DV_VERSION) ||
+        !dv_text_equal(hello.hello.role, child->options.role)) {
+        status = dv_fail(reterr, DV_INVALID, "the child is dv %.40s %.40s, not dv %s %s",
+            hello.hello.role, hello.hello.version, child->options.role, DV_VERSION);
+    }
+    dv_message_finish(&hello);
+    if (status == DV_OK) {
+        status = dv_child_send(child, job, -1, reterr);
+    }
+    if (status == DV_OK) {
+        status = expect(child, DV_MESSAGE_ACK, ACK_TIMEOUT_MS, ret_ack, reterr);
+    }
+    return status;
+}
+
+/* --- The end ---------------------------------------------------------------------------- */
+
+static enum dv_failure_reason read_reason(const struct dv_child *child, bool is_signal, int code)
+{
+    if (child->was_out_of_memory) {
+        return DV_FAILURE_OOM;
+    }
+    if (is_signal && code == SIGKILL && count_oom_kills() > child->oom_kills) {
+        return DV_FAILURE_OOM;
+    }
+    return is_signal ? DV_FAILURE_SIGNAL : DV_FAILURE_ERROR;
+}
+
+/* It has ended: take its last words and its exit status. */
+static void reap(struct dv_child *child)
+{
+    int result = 0;
+
+    drain_output(child);
+    while (waitpid(child->pid, &result, 0) < 0 && errno == EINTR) {
+    }
+    child->is_reaped = true;
+    child->end.is_signal = WIFSIGNALED(result);
+    child->end.code = WIFSIGNALED(result) ? WTERMSIG(result) : WEXITSTATUS(result);
+    child->end.reason = read_reason(child, child->end.is_signal, child->end.code);
+}
+
+/* Drop what it still says, so that it cannot block on a full socket; false: nothing will come. */
+static bool drop_message(struct dv_child *child)
+{
+    struct dv_message message;
+
+    enum dv_status status = dv_message_receive(child->channel, 0, &message, NULL);
+    if (status == DV_OK) {
+        dv_message_finish(&message);
+    }
+    return status == DV_OK || status == DV_TIMEOUT || status == DV_INVALID;
+}
+
+enum dv_status dv_child_wait(
+    struct dv_child *child, int timeout_ms, struct dv_child_exit *ret_exit, struct dv_error *reterr)
+{
+    uint64_t start_ns = dv_clock_monotonic_ns();
+    bool with_channel = true;
+
+    assert(child);
+    assert(ret_exit);
+    while (!child->is_reaped) {
+        int left_ms = ms_left(start_ns, timeout_ms);
+        struct events events = wait_events(child, with_channel, false, left_ms);
+        if (events.has_ended) {
+            reap(child);
+        } else if (events.has_message) {
+            with_channel = drop_message(child);
+        } else if (left_ms == 0) {
+            return dv_fail(reterr, DV_TIMEOUT, "dv %s still runs", child->options.role);
+        }
+    }
+    *ret_exit = child->end;
+    return DV_OK;
+}
+
+/* To the whole group; to the process alone while it has none yet. */
+static void send_signal(const struct dv_child *child, int number)
+{
+    if (!child->is_reaped && kill(-child->pid, number) != 0) {
+        (void)kill(child->pid, number);
+    }
+}
+
+void dv_child_stop(struct dv_child *child, int grace_ms, struct dv_child_exit *ret_exit)
+{
+    const struct dv_message cancel = {.type = DV_MESSAGE_CANCEL};
+
+    assert(child);
+    assert(ret_exit);
+    enum dv_status status = dv_message_send(child->channel, &cancel, -1, 0, NULL);
+    (void)status; /* one that does not read is stopped by what follows */
+    if (dv_child_wait(child, grace_ms / 2, ret_exit, NULL) == DV_OK) {
+        return;
+    }
+    send_signal(child, SIGTERM);
+    if (dv_child_wait(child, grace_ms / 2, ret_exit, NULL) == DV_OK) {
+        return;
+    }
+    send_signal(child, SIGKILL);
+    status = dv_child_wait(child, -1, ret_exit, NULL);
+    assert(status == DV_OK);
+}
+
+struct dv_child *dv_child_destroy(struct dv_child *child)
+{
+    if (!child) {
+        return NULL;
+    }
+    if (child->pid > 0 && !child->is_reaped) {
+        send_signal(child, SIGKILL);
+        reap(child);
+    }
+    child->channel = dv_channel_destroy(child->channel);
+    dv_file_closep(&child->output_fd);
+    dv_file_closep(&child->pid_fd);
+    dv_buffer_finish(&child->line);
+    return dv_free(child);
+}
+
+void dv_child_destroyp(struct dv_child **child)
+{
+    *child = dv_child_destroy(*child);
+}
+
+pid_t dv_child_pid(const struct dv_child *child)
+{
+    assert(child);
+    return child->pid;
+}
+
+void dv_child_exit_text(const struct dv_child_exit *end, char ret_text[static 80])
+{
+    if (end->is_signal) {
+        (void)snprintf(
+            ret_text, 80, "was killed by signal %d (%.40s)", end->code, strsignal(end->code));
+    } else {
+        (void)snprintf(ret_text, 80, "ended with exit status %d", end->code);
+    }
+}

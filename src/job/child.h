@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DV_JOB_CHILD_H
+#define DV_JOB_CHILD_H
+
+/*
+ * A child is a role of this program (`dv ingest`, `dv worker`, `dv infer`) in a process of its own:
+ * a channel on its descriptor 3, its output in a pipe that is drained here, nothing else open, an
+ * almost empty environment, a session of its own. It dies with its parent. Its exit status is the
+ * truth about its end, whatever it said before.
+ *
+ * Life:    dv_child_start(), dv_child_handshake(), dv_child_receive() until DV_NOT_FOUND,
+ *          dv_child_wait() or dv_child_stop(), dv_child_destroy() (which kills what still runs).
+ * Threads: start children from the main thread (the parent-death signal follows the thread), in a
+ *          process that has no other; a child belongs to that thread.
+ */
+
+#include "base/status.h"
+#include "wire/failure.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct dv_child;
+struct dv_message;
+
+struct dv_child_options {
+    const char *role;    /* "worker" */
+    const char *program; /* NULL: this one */
+    int interrupt_fd;    /* when readable, receiving ends with DV_CANCELLED; 0: none */
+    void *user;
+    void (*on_line)(void *user, const char *line); /* a line of its output; may be NULL */
+};
+
+/* How a child ended. */
+struct dv_child_exit {
+    bool is_signal;
+    int code;                      /* exit status, or the signal's number */
+    enum dv_failure_reason reason; /* of an end that was not exit status 0 */
+};
+
+DV_MUST_CHECK enum dv_status dv_child_start(
+    const struct dv_child_options *options, struct dv_child **ret_child, struct dv_error *reterr);
+
+/*
+ * Wait for its hello, send the job, wait for its ack, which is the caller's to finish. A failure
+ * message instead of the ack is returned as its status and text.
+ */
+DV_MUST_CHECK enum dv_status dv_child_handshake(struct dv_child *child,
+    const struct dv_message *job, struct dv_message *ret_ack, struct dv_error *reterr);
+
+/*
+ * The next message, the caller's to finish. DV_TIMEOUT: none came (-1 waits for ever).
+ * DV_NOT_FOUND: it has closed its channel and is about to end. DV_CANCELLED: the interrupt
+ * descriptor became readable. Anything else: it does not keep to the protocol; stop it.
+ */
+DV_MUST_CHECK enum dv_status dv_child_receive(struct dv_child *child, int timeout_ms,
+    struct dv_message *ret_message, struct dv_error *reterr);
+
+DV_MUST_CHECK enum dv_status dv_child_send(struct dv_child *child, const struct dv_message *message,
+    int passed_fd, struct dv_error *reterr);
+
+/* Wait for its end, dropping what it still says. DV_TIMEOUT: it still runs. */
+DV_MUST_CHECK enum dv_status dv_child_wait(struct dv_child *child, int timeout_ms,
+    struct dv_child_exit *ret_exit, struct dv_error *reterr);
+
+/*
+ * Stop it within `grace_ms` and a little: a cancel message, SIGTERM to its group after half of
+ * that, SIGKILL at the end of it. Fine on one that has ended.
+ */
+void dv_child_stop(struct dv_child *child, int grace_ms, struct dv_child_exit *ret_exit);
+
+/* Kill what still runs, reap it, let go. NULL is fine; returns NULL. */
+struct dv_child *dv_child_destroy(struct dv_child *child);
+void dv_child_destroyp(struct dv_child **child);
+
+pid_t dv_child_pid(const struct dv_child *child);
+
+/* "was killed by signal 9 (Killed)", "ended with exit status 3". */
+void dv_child_exit_text(const struct dv_child_exit *end, char ret_text[static 80]);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job/child_spawn.h"
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "wire/channel.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define FD_ABOVE 64 /* clear of the numbers that the child's descriptors get */
+
+/*
+ * What a child inherits of the environment: how to compute, how to speak, how to fail in a test.
+ * Keys and tokens stay behind.
+ */
+static const char *const passed_prefixes[] = {"OMP_", "GOMP_", "DNNL_", "ONEDNN_", "DV_FAULT",
+    "LANG=", "LC_ALL=", "LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS="};
+
+static bool is_passed(const char *variable)
+{
+    for (size_t i = 0; i < DV_ARRAY_SIZE(passed_prefixes); i++) {
+        if (dv_text_has_prefix(variable, passed_prefixes[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The strings are borrowed from our own environment; dv_free() the array. */
+static char **make_environment(void)
+{
+    size_t count = 0;
+
+    while (environ[count]) {
+        count++;
+    }
+    char **result = dv_alloc((count + 1) * sizeof(*result));
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (is_passed(environ[i])) {
+            result[kept++] = environ[i];
+        }
+    }
+    return result;
+}
+
+/* A new program starts with every signal as it was before anyone touched it. */
+static void reset_signals(void)
+{
+    sigset_t none;
+
+    for (int number = 1; number < 32; number++) {
+        (void)signal(number, SIG_DFL);
+    }
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Put the three descriptors in their places: first clear of those places, then into them. */
+static bool place_descriptors(int channel_fd, int output_fd)
+{
+    int channel = fcntl(channel_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
+    int output = fcntl(output_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
+    int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (channel < 0 || output < 0 || input < 0) {
+        return false;
+    }
+    if (dup2(channel, DV_CHANNEL_FD) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+        dup2(output, STDERR_FILENO) < 0) {
+        return false;
+    }
+    if (input != STDIN_FILENO && dup2(input, STDIN_FILENO) < 0) {
+        return false;
+    }
+    return close_range(DV_CHANNEL_FD + 1, ~0u, 0) == 0;
+}
+
+/* The child's side; only returns if it fails. */
+static void become_role(const char *program, char *const *arguments, char *const *environment,
+    int channel_fd, int output_fd, pid_t parent)
+{
+    (void)setsid();
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != parent) {
+        return; /* it died before it could be watched */
+    }
+    reset_signals();
+    (void)umask(077);
+    if (place_descriptors(channel_fd, output_fd)) {
+        (void)execve(program, arguments, environment);
+    }
+}
+
+enum dv_status dv_child_spawn(const char *program, const char *role, int channel_fd, int output_fd,
+    pid_t *ret_pid, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char **environment = make_environment();
+    char *const arguments[] = {(char *)"dv", (char *)role, NULL};
+    pid_t parent = getpid();
+
+    assert(role);
+    assert(ret_pid);
+    pid_t pid = fork();
+    if (pid < 0) {
+        return dv_fail_errno(reterr, errno, "cannot start dv %s", role);
+    }
+    if (pid == 0) {
+        become_role(program ? program : "/proc/self/exe", arguments, environment, channel_fd,
+            output_fd, parent);
+        _exit(127);
+    }
+    *ret_pid = pid;
+    return DV_OK;
+}

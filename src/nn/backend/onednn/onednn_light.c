@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ops between convolutions, on our own kernels, in either layout.
+ */
+#include "base/alloc.h"
+#include "base/text.h"
+#include "nn/backend/onednn/onednn_private.h"
+#include "nn/dropout.h"
+#include "nn/kernels.h"
+
+#include <assert.h>
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+/*
+ * Parts of a batch norm's memory, each of `channels` floats: what is kept from forward to backward
+ * comes first, then what one call needs. After them in the scratch: doubles for the sums.
+ */
+enum norm_part { NORM_MEAN, NORM_INVERSE, NORM_SCALE, NORM_OFFSET, NORM_SAVED_COUNT };
+
+static struct dv_view view_of(const struct dv_op_desc *d, struct dv_shape shape)
+{
+    size_t lanes = d->layout == DV_LAYOUT_BLOCKED ? DV_LAYOUT_BLOCK : shape.channels;
+
+    return (struct dv_view){.pictures = d->batch,
+        .blocks = shape.channels / lanes,
+        .places = (size_t)shape.rows * shape.columns,
+        .lanes = lanes};
+}
+
+static struct dv_window window_of(const struct dv_op_desc *d)
+{
+    return (struct dv_window){d->inputs[0].rows, d->inputs[0].columns, d->output.rows,
+        d->output.columns, d->kernel, d->stride, d->padding};
+}
+
+/* --- Batch norm ---------------------------------------------------------------------------- */
+
+/* Sized for the threads there are when the op is made. */
+static size_t norm_scratch_size(size_t channels, size_t threads)
+{
+    return (2 + 2 * threads) * channels * sizeof(double) + 3 * channels * sizeof(float);
+}
+
+struct norm_scratch {
+    double *sum, *other, *partial;
+    float *coefficients[3];
+};
+
+static struct norm_scratch norm_scratch_of(const struct dv_op *op, const struct dv_op_args *a)
+{
+    size_t channels = op->desc.output.channels;
+    struct norm_scratch s;
+
+    s.coefficients[0] = a->scratch;
+    s.coefficients[1] = s.coefficients[0] + channels;
+    s.coefficients[2] = s.coefficients[1] + channels;
+    s.sum = (double *)((char *)a->scratch + (3 * channels * sizeof(float) + 7) / 8 * 8);
+    s.other = s.sum + channels;
+    s.partial = s.other + channels;
+    return s;
+}
+
+static float *norm_part(const struct dv_op *op, const struct dv_op_args *a, enum norm_part part)
+{
+    /* In inference nothing is saved; the scratch then holds the same parts. */
+    float *start = a->is_inference ? a->scratch : a->saved;
+
+    return start + (size_t)part * op->desc.output.channels;
+}
+
+static void take_batch_statistics(struct dv_op *op, const struct dv_op_args *a, const struct dv_view *v)
+{
+    size_t channels = op->desc.output.channels;
+    double count = (double)(v->pictures * v->places);
+    struct norm_scratch s = norm_scratch_of(op, a);
+    float *mean = norm_part(op, a, NORM_MEAN);
+    float *inverse = norm_part(op, a, NORM_INVERSE);
+
+    dv_kernels()->norm_sums(v, a->inputs[0], s.partial, s.sum, s.other);
+    for (size_t c = 0; c < channels; c++) {
+        size_t first = c / v->lanes * v->places * v->lanes + c % v->lanes;
+        double difference = s.sum[c] / count;
+        double variance = fmax(s.other[c] / count - difference * difference, 0);
+        double unbiased = count > 1 ? variance * count / (count - 1) : variance;
+        float *running_mean = &a->tensors[DV_TENSOR_RUNNING_MEAN][c];
+        float *running_var = &a->tensors[DV_TENSOR_RUNNING_VAR][c];
+        mean[c] = (float)((double)a->inputs[0][first] + difference);
+        inverse[c] = (float)(1 / sqrt(variance + (double)DV_BATCH_NORM_EPSILON));
+        *running_mean += DV_BATCH_NORM_MOMENTUM * (mean[c] - *running_mean);
+        *running_var += DV_BATCH_NORM_MOMENTUM * ((float)unbiased - *running_var);
+    }
+}
+
+static void norm_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.output);
+    float *mean = norm_part(op, a, NORM_MEAN);
+    float *inverse = norm_part(op, a, NORM_INVERSE);
+    float *scale = norm_part(op, a, NORM_SCALE);
+    float *offset = norm_part(op, a, NORM_OFFSET);
+
+    if (!a->is_inference) {
+        take_batch_statistics(op, a, &v);
+    }
+    for (size_t c = 0; c < op->desc.output.channels; c++) {
+        if (a->is_inference) {
+            mean[c] = a->tensors[DV_TENSOR_RUNNING_MEAN][c];
+            inverse[c] = 1 / sqrtf(a->tensors[DV_TENSOR_RUNNING_VAR][c] + DV_BATCH_NORM_EPSILON);
+        }
+        scale[c] = a->tensors[DV_TENSOR_WEIGHT][c] * inverse[c];
+        offset[c] = a->tensors[DV_TENSOR_BIAS][c] - mean[c] * scale[c];
+    }
+    dv_kernels()->norm_apply(&v, a->inputs[0], scale, offset, op->desc.has_relu, a->output);
+}
+
+/*
+ * dx = scale * (dy - mean(dy) - x_hat * mean(dy * x_hat)), as one line a * dy + b * x + c per
+ * channel, with x_hat = (x - mean) * inverse.
+ */
+static void norm_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.output);
+    struct norm_scratch s = norm_scratch_of(op, a);
+    const float *mean = norm_part(op, a, NORM_MEAN);
+    const float *inverse = norm_part(op, a, NORM_INVERSE);
+    const float *scale = norm_part(op, a, NORM_SCALE);
+    const float *offset = norm_part(op, a, NORM_OFFSET);
+    double count = (double)(v.pictures * v.places);
+
+    dv_kernels()->norm_gradient_sums(&v, a->inputs[0], a->output_gradient, scale, offset, mean,
+        op->desc.has_relu, s.partial, s.sum, s.other);
+    for (size_t c = 0; c < op->desc.output.channels; c++) {
+        double product = s.other[c] * (double)inverse[c];
+        double slope = -(double)scale[c] * product / count * (double)inverse[c];
+        a->tensor_gradients[DV_TENSOR_BIAS][c] = (float)s.sum[c];
+        a->tensor_gradients[DV_TENSOR_WEIGHT][c] = (float)product;
+        s.coefficients[0][c] = scale[c];
+        s.coefficients[1][c] = (float)slope;
+        s.coefficients[2][c] =
+            (float)(-(double)scale[c] * s.sum[c] / count - slope * (double)mean[c]);
+    }
+    if (a->input_gradients[0]) {
+        const float *const lines[3] = {s.coefficients[0], s.coefficients[1], s.coefficients[2]};
+        dv_kernels()->norm_gradient(&v, a->inputs[0], a->output_gradient, scale, offset, lines,
+            op->desc.has_relu, a->accumulates[0], a->input_gradients[0]);
+    }
+}
+
+/* --- Pooling, global pooling ---------------------------------------------------------------- */
+
+static void pool_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    struct dv_window w = window_of(&op->desc);
+
+    if (op->desc.pooling == DV_POOLING_AVG) {
+        dv_kernels()->average_pool(&v, &w, a->inputs[0], a->output);
+    } else {
+        /* The scratch takes the winners when nobody will ask for them. */
+        dv_kernels()->max_pool(
+            &v, &w, a->inputs[0], a->output, a->is_inference ? a->scratch : a->saved);
+    }
+}
+
+static void pool_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    struct dv_window w = window_of(&op->desc);
+
+    if (!a->accumulates[0]) {
+        memset(a->input_gradients[0], 0, dv_op_input_floats(&op->desc, 0) * sizeof(float));
+    }
+    if (op->desc.pooling == DV_POOLING_AVG) {
+        dv_kernels()->average_pool_gradient(&v, &w, a->output_gradient, a->input_gradients[0]);
+    } else {
+        dv_kernels()->max_pool_gradient(&v, &w, a->saved, a->output_gradient, a->input_gradients[0]);
+    }
+}
+
+static void global_pool_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    bool is_max = op->desc.pooling == DV_POOLING_MAX;
+    float share = is_max ? 1.0f : 1.0f / (float)v.places;
+
+#pragma omp parallel for schedule(static)
+    for (size_t plane = 0; plane < v.pictures * v.blocks; plane++) {
+        const float *x = a->inputs[0] + plane * v.places * v.lanes;
+        float *y = a->output + plane * v.lanes;
+        memcpy(y, x, v.lanes * sizeof(float));
+        for (size_t p = 1; p < v.places; p++) {
+            for (size_t l = 0; l < v.lanes; l++) {
+                float value = x[p * v.lanes + l];
+                y[l] = is_max ? (value > y[l] ? value : y[l]) : y[l] + value;
+            }
+        }
+        for (size_t l = 0; l < v.lanes; l++) {
+            y[l] *= share;
+        }
+    }
+}
+
+static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    bool is_max = op->desc.pooling == DV_POOLING_MAX;
+    float share = is_max ? 1.0f : 1.0f / (float)v.places;
+
+#pragma omp parallel for schedule(static)
+    for (size_t plane = 0; plane < v.pictures * v.blocks; plane++) {
+        float *dx = a->input_gradients[0] + plane * v.places * v.lanes;
+        if (!a->accumulates[0]) {
+            memset(dx, 0, v.places * v.lanes * sizeof(float));
+        }
+        for (size_t l = 0; l < v.lanes; l++) {
+            const float *x = a->inputs[0] + plane * v.places * v.lanes + l;
+            float dy = a->output_gradient[plane * v.lanes + l];
+            float best = is_max ? a->output[plane * v.lanes + l] : 0;
+            for (size_t p = 0; p < v.places; p++) {
+                if (!is_max) {
+                    dx[p * v.lanes + l] += dy * share;
+                } else if (x[p * v.lanes] == best) {
+                    dx[p * v.lanes + l] += dy; /* the first of equals takes it all */
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/* --- Moving floats about -------------------------------------------------------------------- */
+
+/* Channels of each input lie one after the other in a place (NHWC) or in a picture (BLOCKED). */
+static void concat_walk(struct dv_op *op, const struct dv_op_args *a, bool is_forward)
+{
+    struct dv_view out = view_of(&op->desc, op->desc.output);
+    bool is_blocked = op->desc.layout == DV_LAYOUT_BLOCKED;
+    size_t chunk_out = is_blocked ? out.blocks * out.places * out.lanes : out.lanes;
+    size_t chunks = is_blocked ? out.pictures : out.pictures * out.places;
+    size_t done = 0;
+
+    for (size_t k = 0; k < op->desc.input_count; k++) {
+        size_t chunk = dv_op_input_floats(&op->desc, (uint32_t)k) / chunks;
+#pragma omp parallel for schedule(static)
+        for (size_t i = 0; i < chunks; i++) {
+            if (is_forward) {
+                memcpy(a->output + i * chunk_out + done, a->inputs[k] + i * chunk,
+                    chunk * sizeof(float));
+            } else if (a->input_gradients[k]) {
+                for (size_t j = 0; j < chunk; j++) {
+                    float *dx = a->input_gradients[k] + i * chunk + j;
+                    *dx = a->output_gradient[i * chunk_out + done + j] +
+                        (a->accumulates[k] ? *dx : 0);
+                }
+            }
+        }
+        done += chunk;
+    }
+}
+
+/* Between layouts: both are runs of 16 channels, in another order. Channels come in sixteens. */
+static void relayout(const struct dv_op_desc *d, enum dv_layout from, const float *x, bool adds, float *y)
+{
+    size_t places = (size_t)d->output.rows * d->output.columns;
+    size_t blocks = d->output.channels / DV_LAYOUT_BLOCK;
+
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < d->batch * blocks; i++) {
+        size_t n = i / blocks;
+        size_t b = i % blocks;
+        for (size_t p = 0; p < places; p++) {
+            size_t blocked = (i * places + p) * DV_LAYOUT_BLOCK;
+            size_t plain = ((n * places + p) * blocks + b) * DV_LAYOUT_BLOCK;
+            const float *source = x + (from == DV_LAYOUT_NHWC ? plain : blocked);
+            float *target = y + (from == DV_LAYOUT_NHWC ? blocked : plain);
+            for (size_t l = 0; l < DV_LAYOUT_BLOCK; l++) {
+                target[l] = source[l] + (adds ? target[l] : 0);
+            }
+        }
+    }
+}
+
+/* [row, column, channel] to [channel, row, column] of each picture, or back. */
+static void flatten_walk(struct dv_op *op, const float *x, bool adds, bool is_forward, float *y)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    size_t features = v.places * v.lanes;
+
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < v.pictures * v.lanes; i++) {
+        size_t plain = i / v.lanes * features + i % v.lanes;
+        size_t flat = i * v.places;
+        for (size_t p = 0; p < v.places; p++) {
+            if (is_forward) {
+                y[flat + p] = x[plain + p * v.lanes];
+            } else {
+                y[plain + p * v.lanes] = x[flat + p] + (adds ? y[plain + p * v.lanes] : 0);
+            }
+        }
+    }
+}
+
+static void dropout_walk(struct dv_op *op, const struct dv_op_args *a, const float *x, bool adds, float *y)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < dv_op_output_floats(&op->desc); i++) {
+        float factor = a->is_inference ? 1 : dv_dropout_factor(a->dropout_key, i, op->desc.drop);
+        y[i] = x[i] * factor + (adds ? y[i] : 0);
+    }
+}
+
+/* --- Dispatch -------------------------------------------------------------------------------- */
+
+void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    const struct dv_op_desc *d = &op->desc;
+
+    switch (d->op) {
+    case DV_NODE_BATCH_NORM:
+        norm_forward(op, a);
+        return; /* has applied its own relu */
+    case DV_NODE_ADD:
+        dv_kernels()->add(dv_op_output_floats(d), a->inputs, d->input_count, d->has_relu, a->output);
+        return;
+    case DV_NODE_ACTIVATION:
+        dv_kernels()->relu(dv_op_output_floats(d), a->inputs[0], a->output);
+        return;
+    case DV_NODE_POOL:
+        pool_forward(op, a);
+        break;
+    case DV_NODE_GLOBAL_POOL:
+        global_pool_forward(op, a);
+        break;
+    case DV_NODE_CONCAT:
+        concat_walk(op, a, true);
+        break;
+    case DV_NODE_INPUT:
+        relayout(d, d->layout, a->inputs[0], false, a->output);
+        break;
+    case DV_NODE_FLATTEN:
+        flatten_walk(op, a->inputs[0], false, true, a->output);
+        break;
+    case DV_NODE_DROPOUT:
+        dropout_walk(op, a, a->inputs[0], false, a->output);
+        break;
+    default:
+        assert(!"no such op");
+    }
+    assert(!d->has_relu);
+}
+
+static void elementwise_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    const float *gate = op->desc.has_relu ? a->output : NULL;
+
+    for (uint32_t k = 0; k < op->desc.input_count; k++) {
+        bool is_in_place = a->input_gradients[k] == a->output_gradient;
+        if (!a->input_gradients[k] || (is_in_place && !gate)) {
+            continue;
+        }
+        dv_kernels()->pass_gradient(dv_op_output_floats(&op->desc), gate, a->output_gradient,
+            a->accumulates[k], a->input_gradients[k]);
+        if (is_in_place) {
+            gate = NULL; /* what the others read is masked by now */
+        }
+    }
+}
+
+void dv_onednn_light_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    const struct dv_op_desc *d = &op->desc;
+    bool adds = a->accumulates[0];
+
+    switch (d->op) {
+    case DV_NODE_BATCH_NORM:
+        norm_backward(op, a);
+        break;
+    case DV_NODE_ADD:
+    case DV_NODE_ACTIVATION:
+        elementwise_backward(op, a);
+        break;
+    case DV_NODE_POOL:
+        pool_backward(op, a);
+        break;
+    case DV_NODE_GLOBAL_POOL:
+        global_pool_backward(op, a);
+        break;
+    case DV_NODE_CONCAT:
+        concat_walk(op, a, false);
+        break;
+    case DV_NODE_INPUT:
+        relayout(d, d->layout_out, a->output_gradient, adds, a->input_gradients[0]);
+        break;
+    case DV_NODE_FLATTEN:
+        flatten_walk(op, a->output_gradient, adds, false, a->input_gradients[0]);
+        break;
+    case DV_NODE_DROPOUT:
+        dropout_walk(op, a, a->output_gradient, adds, a->input_gradients[0]);
+        break;
+    default:
+        assert(!"no such op");
+    }
+}
+
+/* What an op keeps and needs. */
+static void plan_norm(struct dv_op *op)
+{
+    size_t channels = op->desc.output.channels;
+
+    op->saved_size = NORM_SAVED_COUNT * channels * sizeof(float);
+    op->scratch_size = norm_scratch_size(channels, (size_t)omp_get_max_threads());
+    op->backward_needs_input = true;
+    op->backward_in_place = true;
+}
+
+enum dv_status dv_onednn_light_create(
+    const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
+{
+    if (desc->has_relu && desc->op != DV_NODE_BATCH_NORM && desc->op != DV_NODE_ADD &&
+        desc->op != DV_NODE_ACTIVATION) {
+        return dv_fail(reterr, DV_UNSUPPORTED, "this op takes no relu with it");
+    }
+    if ((desc->op == DV_NODE_FLATTEN || desc->op == DV_NODE_DROPOUT) &&
+        desc->layout == DV_LAYOUT_BLOCKED) {
+        return dv_fail(reterr, DV_UNSUPPORTED, "flatten and dropout work on NHWC");
+    }
+
+    struct dv_op *op = dv_alloc(sizeof(*op));
+    op->backend = &dv_backend_onednn;
+    op->desc = *desc;
+    op->backward_needs_output = desc->has_relu && desc->op != DV_NODE_BATCH_NORM;
+    op->backward_in_place = desc->op == DV_NODE_ADD || desc->op == DV_NODE_ACTIVATION;
+    if (desc->op == DV_NODE_BATCH_NORM) {
+        plan_norm(op);
+    } else if (desc->op == DV_NODE_POOL && desc->pooling == DV_POOLING_MAX) {
+        op->saved_size = dv_op_output_floats(desc);
+        op->scratch_size = op->saved_size;
+    } else if (desc->op == DV_NODE_GLOBAL_POOL && desc->pooling == DV_POOLING_MAX) {
+        op->backward_needs_input = true;
+        op->backward_needs_output = true;
+    }
+    for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
+        op->tensor_floats[role] = dv_op_tensor_floats(desc, (enum dv_tensor_role)role);
+    }
+    (void)dv_text_copy(op->kernels, sizeof(op->kernels), dv_kernels()->name);
+    *ret_op = op;
+    return DV_OK;
+}

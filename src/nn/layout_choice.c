@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "nn/layout_choice.h"
+
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/clock.h"
+#include "nn/program.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { RUNS = 4 }; /* the first warms up; the best of the rest counts */
+
+/* A copy reads and writes each float once each way, forward and backward. */
+static const double copy_bytes_a_second = 10e9;
+
+/* One block that holds everything an op touches, cut into parts. */
+struct bench {
+    char *memory;
+    size_t size;
+    size_t used;
+};
+
+static void *part(struct bench *bench, size_t size)
+{
+    void *start = bench->memory + bench->used;
+
+    bench->used += (size + 63) / 64 * 64;
+    assert(bench->used <= bench->size);
+    return start;
+}
+
+static size_t bytes_for(const struct dv_op *op)
+{
+    size_t size = op->saved_size + op->scratch_size + 2 * dv_op_output_floats(&op->desc) * sizeof(float);
+
+    for (uint32_t k = 0; k < op->desc.input_count; k++) {
+        size += 2 * dv_op_input_floats(&op->desc, k) * sizeof(float);
+    }
+    for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
+        size += 2 * op->tensor_floats[role] * sizeof(float);
+    }
+    return size + 64 * 32; /* rounding up of each part */
+}
+
+static struct dv_op_args cut_arguments(const struct dv_op *op, struct bench *bench)
+{
+    struct dv_op_args a = {0};
+
+    for (uint32_t k = 0; k < op->desc.input_count; k++) {
+        size_t size = dv_op_input_floats(&op->desc, k) * sizeof(float);
+        a.inputs[k] = part(bench, size);
+        a.input_gradients[k] = op->desc.needs_input_gradient ? part(bench, size) : NULL;
+    }
+    a.output = part(bench, dv_op_output_floats(&op->desc) * sizeof(float));
+    a.output_gradient = part(bench, dv_op_output_floats(&op->desc) * sizeof(float));
+    for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
+        a.tensors[role] = part(bench, op->tensor_floats[role] * sizeof(float));
+        a.tensor_gradients[role] = part(bench, op->tensor_floats[role] * sizeof(float));
+    }
+    a.saved = part(bench, op->saved_size);
+    a.scratch = part(bench, op->scratch_size);
+    return a;
+}
+
+/* Seconds of forward and backward of one op. */
+static enum dv_status measure(const struct dv_backend_impl *backend, const struct dv_op_desc *desc,
+    double *ret_seconds, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) void *memory = NULL;
+    struct dv_op *op = NULL;
+    struct bench bench = {0};
+    double best = 1e9;
+
+    enum dv_status status = backend->op_create(desc, &op, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    bench.size = bytes_for(op);
+    status = dv_try_alloc_aligned(bench.size, &memory, reterr);
+    bench.memory = memory;
+    if (status == DV_OK) {
+        struct dv_op_args arguments = cut_arguments(op, &bench);
+        for (int run = 0; run < RUNS; run++) {
+            uint64_t start = dv_clock_monotonic_ns();
+            backend->op_forward(op, &arguments);
+            if (desc->is_training) {
+                backend->op_backward(op, &arguments);
+            }
+            double seconds = dv_clock_seconds_since(start);
+            best = run > 0 && seconds < best ? seconds : best;
+        }
+        *ret_seconds = best;
+    }
+    backend->op_destroy(op);
+    return status;
+}
+
+/* Most networks repeat their ops: measure each once. */
+struct measured {
+    struct dv_op_desc desc;
+    double seconds;
+};
+
+static enum dv_status measure_once(const struct dv_backend_impl *backend,
+    const struct dv_op_desc *desc, struct measured *known, size_t *known_count, double *ret_seconds,
+    struct dv_error *reterr)
+{
+    for (size_t i = 0; i < *known_count; i++) {
+        if (memcmp(&known[i].desc, desc, sizeof(*desc)) == 0) {
+            *ret_seconds = known[i].seconds;
+            return DV_OK;
+        }
+    }
+    enum dv_status status = measure(backend, desc, ret_seconds, reterr);
+    if (status == DV_OK) {
+        memcpy(&known[*known_count].desc, desc, sizeof(*desc));
+        known[(*known_count)++].seconds = *ret_seconds;
+    }
+    return status;
+}
+
+/* Seconds of each row when all rows run in `layout`; ret_entry: floats that enter each row. */
+static enum dv_status measure_rows(const struct dv_graph *graph,
+    const struct dv_backend_impl *backend, uint32_t batch_size, bool is_training,
+    enum dv_layout layout, double *ret_seconds, double *ret_entry, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(0);
+    enum dv_layout *layouts = dv_arena_array(arena, graph->row_count, sizeof(*layouts));
+    enum dv_status status = DV_OK;
+    size_t known_count = 0;
+
+    for (uint32_t r = 0; r < graph->row_count; r++) {
+        layouts[r] = layout;
+        ret_seconds[r] = 0;
+        ret_entry[r] = 0;
+    }
+    struct dv_program *program = dv_program_build(graph, batch_size, is_training, layouts, arena);
+    struct measured *known = dv_arena_array(arena, program->step_count, sizeof(*known));
+    for (uint32_t i = 0; i < program->step_count && status == DV_OK; i++) {
+        const struct dv_step *step = &program->steps[i];
+        double seconds;
+        if (step->row >= graph->row_count || step->desc.op == DV_NODE_INPUT) {
+            continue;
+        }
+        status = measure_once(backend, &step->desc, known, &known_count, &seconds, reterr);
+        if (status == DV_OK) {
+            ret_seconds[step->row] += seconds;
+            if (ret_entry[step->row] == 0) {
+                ret_entry[step->row] = (double)dv_op_input_floats(&step->desc, 0);
+            }
+        }
+    }
+    return status;
+}
+
+/* The cheapest way through the rows: two layouts a row, copies where they change. */
+static void find_cheapest(uint32_t rows, double *const seconds[DV_LAYOUT_COUNT], const double *entry,
+    enum dv_layout *came_from, enum dv_layout *ret_layouts)
+{
+    double cost[DV_LAYOUT_COUNT] = {0, 1e9}; /* the pictures come in NHWC */
+
+    for (uint32_t r = 0; r < rows; r++) {
+        double copy = entry[r] * 4 * sizeof(float) / copy_bytes_a_second;
+        double next[DV_LAYOUT_COUNT];
+        for (int to = 0; to < DV_LAYOUT_COUNT; to++) {
+            int other = 1 - to;
+            bool stays = cost[to] <= cost[other] + copy;
+            next[to] = seconds[to][r] + (stays ? cost[to] : cost[other] + copy);
+            came_from[2 * r + (uint32_t)to] = (enum dv_layout)(stays ? to : other);
+        }
+        memcpy(cost, next, sizeof(cost));
+    }
+    int at = cost[DV_LAYOUT_NHWC] <= cost[DV_LAYOUT_BLOCKED] ? DV_LAYOUT_NHWC : DV_LAYOUT_BLOCKED;
+    for (uint32_t r = rows; r-- > 0;) {
+        ret_layouts[r] = (enum dv_layout)at;
+        at = (int)came_from[2 * r + (uint32_t)at];
+    }
+}
+
+enum dv_status dv_layout_choose(const struct dv_graph *graph,
+    const struct dv_backend_impl *backend, uint32_t batch_size, bool is_training,
+    enum dv_layout *ret_layouts, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(0);
+    uint32_t rows = graph->row_count;
+    enum dv_layout *came_from = dv_arena_array(arena, 2 * (size_t)rows, sizeof(*came_from));
+    double *entry = dv_arena_array(arena, rows, sizeof(*entry));
+    double *seconds[DV_LAYOUT_COUNT];
+
+    for (int layout = 0; layout < DV_LAYOUT_COUNT; layout++) {
+        seconds[layout] = dv_arena_array(arena, rows, sizeof(double));
+        if (layout == DV_LAYOUT_BLOCKED && !backend->has_blocked_layout) {
+            memset(ret_layouts, 0, rows * sizeof(*ret_layouts));
+            return DV_OK;
+        }
+        enum dv_status status = measure_rows(graph, backend, batch_size, is_training,
+            (enum dv_layout)layout, seconds[layout], entry, reterr);
+        if (status != DV_OK) {
+            return status;
+        }
+    }
+    find_cheapest(rows, seconds, entry, came_from, ret_layouts);
+    return DV_OK;
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Holds every compute backend to `ref`, op by op on random shapes, and `ref` to finite
+ * differences. The seed of a failing case is printed; DV_TEST_SEED=n runs from there.
+ */
+#include "base/alloc.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "nn/backend.h"
+#include "nn/backend_impl.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* One op with all its memory, on one backend. Blocks hold NHWC values; `own` ones the op's. */
+struct bench {
+    struct dv_op *op;
+    struct dv_op_args args;
+    float *inputs[DV_ARCH_INPUTS_MAX], *gradients[DV_ARCH_INPUTS_MAX];
+    float *output, *output_gradient;
+};
+
+static float *floats(size_t count)
+{
+    void *memory;
+    assert_int_equal(dv_try_alloc_aligned((count + 16) * sizeof(float), &memory, NULL), DV_OK);
+    return memory;
+}
+
+static size_t input_floats(const struct bench *b, uint32_t k)
+{
+    return dv_op_input_floats(&b->op->desc, k);
+}
+
+static void to_layout(const struct dv_op_desc *d, struct dv_shape s, enum dv_layout layout, bool back,
+    const float *from, float *to)
+{
+    size_t places = (size_t)s.rows * s.columns;
+
+    for (size_t i = 0; i < d->batch * places * s.channels; i++) {
+        size_t c = i % s.channels;
+        size_t p = i / s.channels % places;
+        size_t n = i / s.channels / places;
+        size_t blocked = ((n * (s.channels / 16) + c / 16) * places + p) * 16 + c % 16;
+        size_t there = layout == DV_LAYOUT_BLOCKED ? blocked : i;
+        to[back ? i : there] = from[back ? there : i];
+    }
+}
+
+static float random_value(struct dv_random *random)
+{
+    return (float)(2 * dv_random_unit(random) - 1);
+}
+
+static void fill(struct dv_random *random, float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        values[i] = random_value(random);
+    }
+}
+
+static float *bench_input(const struct bench *b, uint32_t k)
+{
+    return (float *)b->args.inputs[k];
+}
+
+/* Make the op, fill everything from `seed`: the same numbers whatever the backend and layout. */
+static bool bench_open(struct bench *b, const struct dv_backend_impl *backend, const struct dv_op_desc *desc,
+    uint64_t seed)
+{
+    struct dv_random random = dv_random_make(seed, DV_RANDOM_INIT, 7, 0);
+    size_t output = dv_op_output_floats(desc);
+
+    memset(b, 0, sizeof(*b));
+    if (backend->op_create(desc, &b->op, NULL) != DV_OK) {
+        return false;
+    }
+    for (uint32_t k = 0; k < desc->input_count; k++) {
+        float *plain = floats(input_floats(b, k));
+        b->args.inputs[k] = floats(input_floats(b, k));
+        fill(&random, plain, input_floats(b, k));
+        to_layout(desc, desc->inputs[k], desc->layout, false, plain, bench_input(b, k));
+        if (desc->needs_input_gradient) {
+            b->args.input_gradients[k] = floats(input_floats(b, k));
+            b->args.accumulates[k] = k % 2 == 1 || seed % 3 == 0;
+            fill(&random, plain, input_floats(b, k));
+            to_layout(desc, desc->inputs[k], desc->layout, false, plain, b->args.input_gradients[k]);
+        }
+        dv_free(plain);
+    }
+    float *plain = floats(output);
+    b->args.output = floats(output);
+    b->args.output_gradient = floats(output);
+    fill(&random, plain, output);
+    to_layout(desc, desc->output, desc->layout_out, false, plain, (float *)b->args.output_gradient);
+    dv_free(plain);
+    for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
+        size_t count = dv_op_tensor_floats(desc, (enum dv_tensor_role)role);
+        float *canonical = floats(count);
+        b->args.tensors[role] = floats(b->op->tensor_floats[role]);
+        b->args.tensor_gradients[role] = floats(b->op->tensor_floats[role]);
+        fill(&random, canonical, count);
+        for (size_t i = 0; role == DV_TENSOR_RUNNING_VAR && i < count; i++) {
+            canonical[i] = fabsf(canonical[i]) + 0.1f;
+        }
+        if (count > 0) {
+            backend->tensor_import(b->op, (enum dv_tensor_role)role, canonical, b->args.tensors[role]);
+        }
+        dv_free(canonical);
+    }
+    b->args.saved = floats(b->op->saved_size / sizeof(float) + 1);
+    b->args.scratch = floats(b->op->scratch_size / sizeof(float) + 1);
+    b->args.dropout_key = seed * 77;
+    return true;
+}
+
+static void bench_close(struct bench *b)
+{
+    for (int i = 0; i < DV_ARCH_INPUTS_MAX; i++) {
+        dv_free((void *)b->args.inputs[i]);
+        dv_free(b->args.input_gradients[i]);
+        dv_free(b->args.tensors[i]);
+        dv_free(b->args.tensor_gradients[i]);
+    }
+    dv_free(b->args.output);
+    dv_free((void *)b->args.output_gradient);
+    dv_free(b->args.saved);
+    dv_free(b->args.scratch);
+    b->op->backend->op_destroy(b->op);
+}
+
+static void run(struct bench *b, bool is_inference)
+{
+    b->args.is_inference = is_inference;
+    b->op->backend->op_forward(b->op, &b->args);
+    if (!is_inference) {
+        b->op->backend->op_backward(b->op, &b->args);
+    }
+}
+
+/* Largest difference, relative to the largest value. */
+static void expect_close(const char *what, const struct bench *b, const float *found, const float *wanted,
+    size_t count)
+{
+    double scale = 1e-6;
+    double difference = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        scale = fmax(scale, fabs((double)wanted[i]));
+        difference = fmax(difference, fabs((double)found[i] - (double)wanted[i]));
+    }
+    if (!(difference <= 2e-5 * scale * 4)) {
+        print_error("%s of %s (%s) is off by %g of %g\n", what, dv_node_op_name(b->op->desc.op),
+            b->op->kernels, difference, scale);
+        fail();
+    }
+}
+
+static void compare_values(const char *what, const struct bench *b, struct dv_shape shape,
+    enum dv_layout layout, const float *found, const float *wanted)
+{
+    size_t count = (size_t)b->op->desc.batch * shape.channels * shape.rows * shape.columns;
+    float *plain = floats(count);
+
+    to_layout(&b->op->desc, shape, layout, true, found, plain);
+    expect_close(what, b, plain, wanted, count);
+    dv_free(plain);
+}
+
+static void compare_tensors(const char *what, const struct bench *b, const struct bench *ref, bool gradients)
+{
+    for (int role = 0; role < (gradients ? DV_TENSOR_RUNNING_MEAN : DV_TENSOR_ROLE_COUNT); role++) {
+        size_t count = dv_op_tensor_floats(&ref->op->desc, (enum dv_tensor_role)role);
+        float *canonical = floats(count);
+        if (count > 0) {
+            b->op->backend->tensor_export(b->op, (enum dv_tensor_role)role,
+                gradients ? b->args.tensor_gradients[role] : b->args.tensors[role], canonical);
+            expect_close(what, b, canonical,
+                gradients ? ref->args.tensor_gradients[role] : ref->args.tensors[role], count);
+        }
+        dv_free(canonical);
+    }
+}
+
+static void compare(const struct dv_backend_impl *backend, const struct dv_op_desc *desc, uint64_t seed)
+{
+    for (int is_inference = 0; is_inference < 2; is_inference++) {
+        struct dv_op_desc plain = *desc;
+        struct bench ours;
+        struct bench ref;
+        plain.layout = DV_LAYOUT_NHWC;
+        plain.layout_out = DV_LAYOUT_NHWC;
+        assert_true(bench_open(&ref, &dv_backend_ref, &plain, seed));
+        if (!bench_open(&ours, backend, desc, seed)) {
+            bench_close(&ref);
+            return; /* not in this layout */
+        }
+        run(&ours, is_inference);
+        run(&ref, is_inference);
+        compare_values("output", &ours, desc->output, desc->layout_out, ours.args.output, ref.args.output);
+        for (uint32_t k = 0; k < desc->input_count && !is_inference && desc->needs_input_gradient; k++) {
+            compare_values("input gradient", &ours, desc->inputs[k], desc->layout,
+                ours.args.input_gradients[k], ref.args.input_gradients[k]);
+        }
+        if (!is_inference) {
+            compare_tensors("tensor gradient", &ours, &ref, true);
+        }
+        compare_tensors("tensor", &ours, &ref, false);
+        bench_close(&ours);
+        bench_close(&ref);
+    }
+}
+
+/* --- Random ops ------------------------------------------------------------------------------- */
+
+static uint32_t pick(struct dv_random *random, uint32_t low, uint32_t high)
+{
+    return low + (uint32_t)dv_random_below(random, high - low + 1);
+}
+
+static void make_window(struct dv_random *random, struct dv_op_desc *d, uint32_t kernel_max)
+{
+    do {
+        d->kernel = pick(random, 1, kernel_max);
+        d->stride = pick(random, 1, 2);
+        d->padding = pick(random, 0, d->kernel / 2);
+    } while (d->inputs[0].rows + 2 * d->padding < d->kernel ||
+        d->inputs[0].columns + 2 * d->padding < d->kernel);
+    d->output.rows = (d->inputs[0].rows + 2 * d->padding - d->kernel) / d->stride + 1;
+    d->output.columns = (d->inputs[0].columns + 2 * d->padding - d->kernel) / d->stride + 1;
+}
+
+static struct dv_op_desc random_op(enum dv_node_op op, struct dv_random *random, bool is_blocked)
+{
+    uint32_t unit = is_blocked ? 16 : 1;
+    struct dv_shape shape = {unit * pick(random, 1, is_blocked ? 3 : 20), pick(random, 1, 9), pick(random, 1, 9)};
+    struct dv_op_desc d = {.op = op,
+        .batch = pick(random, 1, 5),
+        .inputs = {shape},
+        .input_count = 1,
+        .output = shape,
+        .groups = 1,
+        .is_training = true,
+        .needs_input_gradient = pick(random, 0, 4) > 0,
+        .layout = is_blocked ? DV_LAYOUT_BLOCKED : DV_LAYOUT_NHWC};
+
+    d.layout_out = d.layout;
+    switch (op) {
+    case DV_NODE_CONV:
+        make_window(random, &d, 7);
+        d.output.channels = unit * pick(random, 1, is_blocked ? 3 : 20);
+        d.has_bias = pick(random, 0, 1);
+        d.has_relu = pick(random, 0, 1);
+        break;
+    case DV_NODE_POOL:
+        make_window(random, &d, 3);
+        d.pooling = pick(random, 0, 1) ? DV_POOLING_MAX : DV_POOLING_AVG;
+        break;
+    case DV_NODE_GLOBAL_POOL:
+        d.pooling = pick(random, 0, 1) ? DV_POOLING_MAX : DV_POOLING_AVG;
+        d.output.rows = d.output.columns = 1;
+        break;
+    case DV_NODE_BATCH_NORM:
+        d.batch += 3;
+        d.has_relu = pick(random, 0, 1);
+        break;
+    case DV_NODE_ADD:
+    case DV_NODE_CONCAT:
+        d.input_count = pick(random, 2, 4);
+        for (uint32_t k = 1; k < d.input_count; k++) {
+            d.inputs[k] = shape;
+            if (op == DV_NODE_CONCAT) {
+                d.inputs[k].channels = unit * pick(random, 1, 3);
+                d.output.channels += d.inputs[k].channels;
+            }
+        }
+        d.has_relu = op == DV_NODE_ADD && pick(random, 0, 1);
+        break;
+    case DV_NODE_DROPOUT:
+        d.drop = 0.3;
+        break;
+    case DV_NODE_ACTIVATION:
+        d.has_relu = true;
+        break;
+    case DV_NODE_FLATTEN:
+        d.output = (struct dv_shape){shape.channels * shape.rows * shape.columns, 1, 1};
+        break;
+    case DV_NODE_LINEAR:
+        d.inputs[0].rows = d.inputs[0].columns = 1;
+        d.output = (struct dv_shape){unit * pick(random, 1, 20), 1, 1};
+        d.has_bias = pick(random, 0, 1);
+        break;
+    case DV_NODE_INPUT:
+        d.layout_out = is_blocked ? DV_LAYOUT_NHWC : DV_LAYOUT_BLOCKED;
+        d.inputs[0].channels = d.output.channels = 16 * pick(random, 1, 3);
+        break;
+    default:
+        break;
+    }
+    if (d.op == DV_NODE_ADD || d.op == DV_NODE_CONCAT || d.op == DV_NODE_POOL || d.op == DV_NODE_GLOBAL_POOL ||
+        d.op == DV_NODE_DROPOUT || d.op == DV_NODE_ACTIVATION || d.op == DV_NODE_FLATTEN || d.op == DV_NODE_INPUT) {
+        d.needs_input_gradient = true; /* without parameters a backward pass has nothing else to do */
+    }
+    return d;
+}
+
+static void every_backend_agrees_with_ref_on_random_ops(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        for (int op = 0; op < DV_NODE_OP_COUNT; op++) {
+            struct dv_random random = dv_random_make(seed, DV_RANDOM_SAMPLE, (uint64_t)op, 0);
+            struct dv_op_desc desc = random_op((enum dv_node_op)op, &random, seed % 2 == 0);
+            for (size_t i = 0; dv_backend_at(i); i++) {
+                compare(dv_backend_at(i), &desc, seed);
+            }
+        }
+    }
+}
+
+/* --- Finite differences: is `ref` itself right? -------------------------------------------------- */
+
+/* The scalar whose gradient backward computes: sum of output times output gradient. */
+static double objective(struct bench *b)
+{
+    double sum = 0;
+
+    b->op->backend->op_forward(b->op, &b->args);
+    for (size_t i = 0; i < dv_op_output_floats(&b->op->desc); i++) {
+        sum += (double)b->args.output[i] * (double)b->args.output_gradient[i];
+    }
+    return sum;
+}
+
+static void expect_slope(struct bench *b, float *at, float gradient, const char *what)
+{
+    const float h = 2e-3f;
+    float before = *at;
+
+    *at = before + h;
+    double up = objective(b);
+    *at = before - h;
+    double down = objective(b);
+    *at = before;
+    double middle = objective(b);
+    double slope = (up - down) / (2 * (double)h);
+    double bend = fabs((up - middle) - (middle - down)) / (double)h;
+    /* A kink (relu, max) within h shows as a bend: such a place proves nothing. */
+    if (bend < 0.02 && fabs(slope - (double)gradient) > 0.02 + 0.02 * fabs(slope)) {
+        print_error("%s of %s: slope %g, gradient %g\n", what, dv_node_op_name(b->op->desc.op), slope,
+            (double)gradient);
+        fail();
+    }
+}
+
+static void ref_gradients_equal_finite_differences(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        for (int op = 0; op < DV_NODE_OP_COUNT; op++) {
+            struct dv_random random = dv_random_make(seed, DV_RANDOM_SAMPLE, (uint64_t)op, 1);
+            struct dv_op_desc desc = random_op((enum dv_node_op)op, &random, false);
+            struct bench b;
+            desc.layout_out = DV_LAYOUT_NHWC;
+            assert_true(bench_open(&b, &dv_backend_ref, &desc, seed));
+            memset(b.args.accumulates, 0, sizeof(b.args.accumulates));
+            run(&b, false);
+            for (uint32_t k = 0; k < desc.input_count && desc.needs_input_gradient; k++) {
+                for (int probe = 0; probe < 5; probe++) {
+                    size_t i = (size_t)dv_random_below(&random, input_floats(&b, k));
+                    expect_slope(&b, bench_input(&b, k) + i, b.args.input_gradients[k][i], "input");
+                }
+            }
+            for (int role = 0; role < DV_TENSOR_RUNNING_MEAN; role++) {
+                size_t count = dv_op_tensor_floats(&desc, (enum dv_tensor_role)role);
+                for (int probe = 0; probe < 5 && count > 0; probe++) {
+                    size_t i = (size_t)dv_random_below(&random, count);
+                    expect_slope(&b, b.args.tensors[role] + i, b.args.tensor_gradients[role][i], "tensor");
+                }
+            }
+            bench_close(&b);
+        }
+    }
+}
+
+static void no_layer_of_common_networks_falls_to_a_reference_kernel(void **state)
+{
+    static const struct dv_op_desc layers[] = {
+        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{3, 64, 64}}, .output = {64, 32, 32}, .kernel = 7, .stride = 2, .padding = 3},
+        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{3, 32, 32}}, .output = {16, 32, 32}, .kernel = 3, .stride = 1, .padding = 1},
+        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{1, 28, 28}}, .output = {32, 28, 28}, .kernel = 3, .stride = 1, .padding = 1},
+        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{32, 28, 28}}, .output = {64, 14, 14}, .kernel = 3, .stride = 2, .padding = 1},
+        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{64, 14, 14}}, .output = {128, 7, 7}, .kernel = 1, .stride = 2, .padding = 0},
+        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{512, 2, 2}}, .output = {512, 2, 2}, .kernel = 3, .stride = 1, .padding = 1},
+        {.op = DV_NODE_LINEAR, .batch = 64, .inputs = {{512, 1, 1}}, .output = {10, 1, 1}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < DV_ARRAY_SIZE(layers); i++) {
+        for (int layout = 0; layout < DV_LAYOUT_COUNT; layout++) {
+            struct dv_op_desc desc = layers[i];
+            struct dv_op *op = NULL;
+            desc.input_count = 1;
+            desc.groups = 1;
+            desc.is_training = true;
+            desc.needs_input_gradient = desc.inputs[0].channels > 3;
+            desc.layout = desc.layout_out = (enum dv_layout)layout;
+            if (dv_backend_onednn.op_create(&desc, &op, NULL) == DV_OK) {
+                assert_null(strstr(op->kernels, "ref:"));
+                dv_backend_onednn.op_destroy(op);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_backend_agrees_with_ref_on_random_ops),
+        cmocka_unit_test(ref_gradients_equal_finite_differences),
+        cmocka_unit_test(no_layer_of_common_networks_falls_to_a_reference_kernel),
+    };
+
+    return cmocka_run_group_tests_name("backend ops", tests, NULL, NULL);
+}

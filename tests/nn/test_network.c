@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "nn/network.h"
+#include "spec/graph.h"
+#include "spec/problem.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Everything the first cut of the language has, with skips that share and skips that do not. */
+static const char all_ops[] = "{\"name\":\"all\",\"layers\":["
+    "{\"name\":\"stem\",\"op\":\"conv\",\"out\":16},"
+    "{\"name\":\"s1\",\"op\":\"residual\",\"repeat\":2,\"out\":16},"
+    "{\"name\":\"s2\",\"op\":\"residual\",\"repeat\":2,\"out\":32,\"stride\":2},"
+    "{\"name\":\"p\",\"op\":\"pool\",\"pool\":\"max\",\"kernel\":3,\"stride\":1,\"padding\":1},"
+    "{\"name\":\"b\",\"op\":\"bottleneck\",\"out\":32,\"expand\":2},"
+    "{\"name\":\"side\",\"op\":\"conv\",\"from\":[\"s2\"],\"out\":32,\"kernel\":1,\"act\":\"none\"},"
+    "{\"name\":\"join\",\"op\":\"add\",\"from\":[\"b\",\"side\",\"p\"],\"act\":\"relu\"},"
+    "{\"name\":\"wide\",\"op\":\"concat\",\"from\":[\"join\",\"s2\"]},"
+    "{\"name\":\"bare\",\"op\":\"conv\",\"out\":24,\"norm\":\"none\",\"stride\":2},"
+    "{\"name\":\"dp\",\"op\":\"dropout\",\"drop\":0.2},"
+    "{\"name\":\"flat\",\"op\":\"flatten\"},"
+    "{\"name\":\"head\",\"op\":\"linear\"}]}";
+
+enum { BATCH = 8, SIDE = 12, CLASSES = 5, PIXELS = BATCH * SIDE * SIDE * 3 };
+
+struct fixture {
+    struct dv_arena *arena;
+    struct dv_graph *graph;
+    float *pixels; /* [BATCH, SIDE, SIDE, 3] */
+    uint32_t labels[BATCH];
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = dv_alloc(sizeof(*f));
+    struct dv_json *json = NULL;
+    struct dv_problems problems;
+    struct dv_arch *arch;
+    struct dv_error error = {0};
+    struct dv_random random = dv_random_make(3, DV_RANDOM_SAMPLE, 0, 0);
+    void *memory;
+
+    f->arena = dv_arena_create(0);
+    dv_problems_init(&problems, f->arena, 5);
+    assert_int_equal(dv_json_parse(all_ops, strlen(all_ops), &json, &error), DV_OK);
+    enum dv_status status = dv_arch_parse(json, f->arena, &problems, &arch, &error);
+    if (status == DV_OK) {
+        status = dv_graph_build(arch, (struct dv_shape){3, SIDE, SIDE}, CLASSES, f->arena, &problems,
+            &f->graph, &error);
+    }
+    if (status != DV_OK) {
+        print_error("%s\n", problems.count ? problems.items[0].message : error.text);
+        return -1;
+    }
+    dv_json_unref(json);
+    assert_int_equal(dv_try_alloc_aligned(PIXELS * sizeof(float), &memory, NULL), DV_OK);
+    f->pixels = memory;
+    for (size_t i = 0; i < PIXELS; i++) {
+        f->pixels[i] = (float)dv_random_normal(&random);
+    }
+    for (uint32_t i = 0; i < BATCH; i++) {
+        f->labels[i] = i % CLASSES;
+    }
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    dv_arena_destroy(f->arena);
+    dv_free(f->pixels);
+    dv_free(f);
+    return 0;
+}
+
+static struct dv_network *make(const struct fixture *f, const char *backend, const struct dv_json *plan)
+{
+    struct dv_network_options options = {
+        .backend = backend, .batch_size = BATCH, .thread_count = 2, .is_training = true, .plan = plan, .seed = 9};
+    struct dv_network *network;
+    struct dv_error error = {0};
+
+    if (dv_network_create(f->graph, &options, &network, &error) != DV_OK) {
+        print_error("%s\n", error.text);
+        fail();
+    }
+    dv_network_init(network, 1);
+    return network;
+}
+
+static struct dv_json *plan_with_layout(const struct fixture *f, const char *layout)
+{
+    struct dv_json *plan = dv_json_object();
+    struct dv_json *layouts = dv_json_array();
+
+    dv_json_set_string(plan, "backend", "onednn");
+    for (uint32_t r = 0; r < f->graph->row_count; r++) {
+        bool alternates = strcmp(layout, "mixed") == 0;
+        dv_json_append(layouts, dv_json_string(alternates ? (r % 2 ? "blocked" : "nhwc") : layout));
+    }
+    dv_json_set(plan, "layouts", layouts);
+    return plan;
+}
+
+static float *canonical(struct dv_network *network, const float *flat)
+{
+    float *values = dv_alloc(dv_network_tensor_floats(network) * sizeof(float));
+
+    dv_network_get_tensors(network, flat, values);
+    return values;
+}
+
+static void expect_near(const float *found, const float *wanted, size_t count, double tolerance)
+{
+    double scale = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        scale = fmax(scale, fabs((double)wanted[i]));
+    }
+    for (size_t i = 0; i < count; i++) {
+        assert_true(fabs((double)found[i] - (double)wanted[i]) <= tolerance * scale);
+    }
+}
+
+static void gradients_equal_the_reference_in_every_layout(void **state)
+{
+    static const char *const layouts[] = {"nhwc", "blocked", "mixed"};
+    struct fixture *f = *state;
+    struct dv_network *ref = make(f, "ref", NULL);
+    uint32_t correct;
+    double loss = dv_network_train(ref, f->pixels, f->labels, BATCH, 0.1, 5, &correct);
+    float *wanted = canonical(ref, dv_network_gradients(ref));
+    size_t count = dv_network_tensor_floats(ref);
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(layouts); i++) {
+        struct dv_json *plan = plan_with_layout(f, layouts[i]);
+        struct dv_network *network = make(f, "onednn", plan);
+        assert_float_equal(dv_network_train(network, f->pixels, f->labels, BATCH, 0.1, 5, &correct), loss, 1e-4);
+        float *found = canonical(network, dv_network_gradients(network));
+        expect_near(found, wanted, count, 2e-3);
+        dv_free(found);
+        dv_network_destroy(network);
+        dv_json_unref(plan);
+    }
+    dv_free(wanted);
+    dv_network_destroy(ref);
+}
+
+static void tensors_come_back_as_they_were_set(void **state)
+{
+    struct fixture *f = *state;
+    struct dv_json *plan = plan_with_layout(f, "mixed");
+    struct dv_network *network = make(f, "onednn", plan);
+    size_t count = dv_network_tensor_floats(network);
+    float *values = dv_alloc(count * sizeof(float));
+    float *found = dv_alloc(count * sizeof(float));
+
+    for (size_t i = 0; i < count; i++) {
+        values[i] = (float)i;
+    }
+    dv_network_set_tensors(network, NULL, values);
+    dv_network_get_tensors(network, NULL, found);
+    assert_memory_equal(found, values, count * sizeof(float));
+    dv_free(values);
+    dv_free(found);
+    dv_network_destroy(network);
+    dv_json_unref(plan);
+}
+
+static void the_same_seed_and_plan_give_the_same_bits(void **state)
+{
+    struct fixture *f = *state;
+    struct dv_json *plan = plan_with_layout(f, "mixed");
+    struct dv_network *a = make(f, "onednn", plan);
+    struct dv_network *b = make(f, "onednn", plan);
+    uint32_t correct;
+
+    for (uint64_t step = 0; step < 3; step++) {
+        (void)dv_network_train(a, f->pixels, f->labels, BATCH, 0.1, step, &correct);
+        (void)dv_network_train(b, f->pixels, f->labels, BATCH, 0.1, step, &correct);
+    }
+    assert_memory_equal(dv_network_gradients(a), dv_network_gradients(b),
+        dv_network_flat_count(a) * sizeof(float));
+    dv_network_destroy(a);
+    dv_network_destroy(b);
+    dv_json_unref(plan);
+}
+
+static void a_batch_that_is_not_full_counts_only_its_own_pictures(void **state)
+{
+    struct fixture *f = *state;
+    struct dv_network *network = make(f, "onednn", NULL);
+    float logits[BATCH * CLASSES];
+    uint32_t correct;
+
+    (void)dv_network_train(network, f->pixels, f->labels, 3, 0, 0, &correct);
+    assert_true(correct <= 3);
+    dv_network_infer(network, f->pixels, logits);
+    for (size_t i = 0; i < BATCH * CLASSES; i++) {
+        assert_true(isfinite(logits[i]));
+    }
+    dv_network_destroy(network);
+}
+
+/* Whatever the size: oneDNN keeps small maps of arguments of its own, so only large ones count. */
+static size_t large_allocations;
+
+void *__libc_malloc(size_t size);
+void *malloc(size_t size)
+{
+    large_allocations += size >= 4096;
+    return __libc_malloc(size);
+}
+
+static void a_step_allocates_nothing_after_the_first(void **state)
+{
+    struct fixture *f = *state;
+    struct dv_network *network = make(f, "onednn", NULL);
+    uint32_t correct;
+
+    for (uint64_t step = 0; step < 2; step++) {
+        (void)dv_network_train(network, f->pixels, f->labels, BATCH, 0.1, step, &correct);
+    }
+    size_t before = large_allocations;
+    for (uint64_t step = 2; step < 12; step++) {
+        (void)dv_network_train(network, f->pixels, f->labels, BATCH, 0.1, step, &correct);
+    }
+    assert_int_equal(large_allocations, before);
+    dv_network_destroy(network);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_equal_the_reference_in_every_layout),
+        cmocka_unit_test(tensors_come_back_as_they_were_set),
+        cmocka_unit_test(the_same_seed_and_plan_give_the_same_bits),
+        cmocka_unit_test(a_batch_that_is_not_full_counts_only_its_own_pictures),
+        cmocka_unit_test(a_step_allocates_nothing_after_the_first),
+    };
+
+    return cmocka_run_group_tests_name("network", tests, set_up, tear_down);
+}
