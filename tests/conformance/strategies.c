@@ -24,6 +24,9 @@
 
 static char root[] = "/tmp/dv-strategies-XXXXXX";
 static char dataset[DV_PATH_SIZE];
+
+/* Shared by all runs: without it each would measure for itself and could choose other kernels. */
+static char plans[DV_PATH_SIZE];
 static unsigned folder_number;
 
 static int make_dataset(void **state)
@@ -37,7 +40,8 @@ static int make_dataset(void **state)
 
     (void)state;
     if (!mkdtemp(root) || dv_path_format(zip, NULL, "%s/shapes.zip", root) != DV_OK ||
-        dv_path_format(dataset, NULL, "%s/dataset", root) != DV_OK) {
+        dv_path_format(dataset, NULL, "%s/dataset", root) != DV_OK ||
+        dv_path_format(plans, NULL, "%s/plans", root) != DV_OK) {
         return -1;
     }
     ingest.source_path = zip;
@@ -107,6 +111,7 @@ static enum dv_status go(struct run *run, struct dv_json **ret_result, struct dv
         .dataset_folder = dataset,
         .job_folder = run->job_folder,
         .model_folder = run->model_folder,
+        .plan_cache_folder = plans,
         .thread_count = 1,
         .callbacks = {.user = run, .is_cancelled = is_cancelled}};
 
