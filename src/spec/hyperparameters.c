@@ -378,8 +378,6 @@ enum dv_status dv_hyperparameters_set_text(
     }
     char *key = dv_arena_strdup(arena, assignment);
     key[equals - assignment] = '\0';
-    const char *key =
-        dv_arena_printf(arena, "%.*s", (int)(key_size < INT_MAX ? key_size : INT_MAX), assignment);
     if (!dv_text_is_utf8(assignment, strlen(assignment))) {
         return dv_fail(reterr, DV_INVALID, "a key or value is not UTF-8");
     }
