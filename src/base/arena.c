@@ -126,9 +126,10 @@ char *dv_arena_strdup(struct dv_arena *arena, const char *text)
 char *dv_arena_printf(struct dv_arena *arena, const char *format, ...)
 {
     va_list arguments;
+    char nothing[1]; /* measured first, with no room to write into */
 
     va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = vsnprintf(nothing, sizeof(nothing), format, arguments);
     va_end(arguments);
     assert(length >= 0);
 

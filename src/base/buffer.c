@@ -49,9 +49,10 @@ void dv_buffer_append_text(struct dv_buffer *buffer, const char *text)
 void dv_buffer_printf(struct dv_buffer *buffer, const char *format, ...)
 {
     va_list arguments;
+    char nothing[1]; /* measured first, with no room to write into */
 
     va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = vsnprintf(nothing, sizeof(nothing), format, arguments);
     va_end(arguments);
     assert(length >= 0);
     if (!reserve(buffer, (size_t)length)) {

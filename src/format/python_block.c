@@ -67,14 +67,13 @@ struct conv_unit {
     const struct dv_node *conv;
     bool has_norm;
     bool has_act;
-    enum dv_pooling pooling;
 };
 
 /* The unit that begins at node *at; moves *at behind it. */
 static bool read_conv_unit(const struct dv_graph *graph, const struct dv_python_row *row,
     uint32_t *at, struct conv_unit *ret_unit)
 {
-    struct conv_unit unit = {.conv = &graph->nodes[*at], .pooling = DV_POOLING_NONE};
+    struct conv_unit unit = {.conv = &graph->nodes[*at]};
     uint32_t i = *at + 1;
 
     if (unit.conv->op != DV_NODE_CONV) {
@@ -86,14 +85,6 @@ static bool read_conv_unit(const struct dv_graph *graph, const struct dv_python_
     }
     if (i <= row->last && graph->nodes[i].op == DV_NODE_ACTIVATION) {
         unit.has_act = graph->nodes[i].act == DV_ACT_RELU;
-        i++;
-    }
-    if (i <= row->last && graph->nodes[i].op == DV_NODE_POOL) {
-        const struct dv_node *pool = &graph->nodes[i];
-        if (pool->kernel != 2 || pool->stride != 2 || pool->padding != 0) {
-            return false;
-        }
-        unit.pooling = pool->pooling;
         i++;
     }
     *at = i;
@@ -158,10 +149,6 @@ static void write_conv_unit(
     write_conv_arguments(unit->conv, buffer);
     dv_buffer_append_text(buffer, unit->has_norm ? "" : ", norm=False");
     dv_buffer_append_text(buffer, unit->has_act ? "" : ", act=False");
-    if (unit->pooling != DV_POOLING_NONE) {
-        const char *kind = unit->pooling == DV_POOLING_MAX ? "max" : "avg";
-        dv_buffer_printf(buffer, ", pool=\"%s\"", kind);
-    }
     dv_buffer_append_text(buffer, ")");
 }
 

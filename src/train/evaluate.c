@@ -4,10 +4,10 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/json.h"
+#include "format/model_file.h"
 #include "pack/pack.h"
 #include "train/inference.h"
 #include "train/metrics.h"
-#include "train/model_io.h"
 
 #include <assert.h>
 #include <math.h>
@@ -66,7 +66,7 @@ static enum dv_status measure(const struct dv_evaluate_options *options,
 }
 
 static struct dv_json *make_result(const struct dv_evaluate_options *options,
-    const struct dv_model_io *model, const struct dv_metrics *metrics, double seconds)
+    const struct dv_model *model, const struct dv_metrics *metrics, double seconds)
 {
     const struct dv_preprocessing *preprocessing = &model->preprocessing;
     struct dv_json *classes = dv_json_array();
@@ -89,34 +89,34 @@ static enum dv_status evaluate(const struct dv_evaluate_options *options, struct
 {
     DV_CLEANUP(dv_inference_destroyp) struct dv_inference *inference = NULL;
     DV_CLEANUP(dv_metrics_destroyp) struct dv_metrics *metrics = NULL;
-    struct dv_model_io model;
+    struct dv_model *model = NULL;
     uint32_t *map = NULL;
     double seconds = 0.0;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-    enum dv_status status = dv_model_io_load(options->model_folder, arena, &model, reterr);
+    enum dv_status status = dv_model_read(options->model_folder, arena, &model, reterr);
     if (status == DV_OK) {
-        status = map_classes(pack, &model.preprocessing, arena, &map, reterr);
+        status = map_classes(pack, &model->preprocessing, arena, &map, reterr);
     }
     if (status != DV_OK) {
         return status;
     }
-    struct dv_inference_options inference_options = {.graph = model.graph,
-        .preprocessing = &model.preprocessing,
-        .weights = model.weights,
+    struct dv_inference_options inference_options = {.graph = model->graph,
+        .preprocessing = &model->preprocessing,
+        .weights = model->values,
         .batch_size = EVALUATE_BATCH,
         .thread_count = options->thread_count > 0 ? options->thread_count
                         : processors > 0          ? (uint32_t)processors
                                                   : 1};
     status = dv_inference_create(&inference_options, &inference, reterr);
     if (status == DV_OK) {
-        status = dv_metrics_create(model.preprocessing.class_count, &metrics, reterr);
+        status = dv_metrics_create(model->preprocessing.class_count, &metrics, reterr);
     }
     if (status == DV_OK) {
         status = measure(options, inference, pack, map, metrics, &seconds, reterr);
     }
     if (status == DV_OK) {
-        *ret_result = make_result(options, &model, metrics, seconds);
+        *ret_result = make_result(options, model, metrics, seconds);
     }
     return status;
 }

@@ -4,16 +4,16 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "data/image.h"
+#include "format/model_file.h"
 #include "train/inference.h"
 #include "train/metrics.h"
-#include "train/model_io.h"
 
 #include <assert.h>
 #include <unistd.h>
 
 struct dv_predictor {
     struct dv_arena *arena;
-    struct dv_model_io model;
+    struct dv_model *model; /* in the arena */
     struct dv_inference *inference;
     uint8_t *prepared; /* [row, column, channel] */
     float *pixels;     /* the same, normalised */
@@ -21,7 +21,7 @@ struct dv_predictor {
 
 static enum dv_status make_buffers(struct dv_predictor *predictor, struct dv_error *reterr)
 {
-    const struct dv_preprocessing *input = &predictor->model.preprocessing;
+    const struct dv_preprocessing *input = &predictor->model->preprocessing;
     size_t count = (size_t)input->rows * input->columns * input->channels;
     void *prepared = NULL;
     void *pixels = NULL;
@@ -46,11 +46,11 @@ enum dv_status dv_predictor_create(const char *model_folder, uint32_t thread_cou
     struct dv_predictor *predictor = dv_alloc(sizeof(*predictor));
     predictor->arena = dv_arena_create(0);
     enum dv_status status =
-        dv_model_io_load(model_folder, predictor->arena, &predictor->model, reterr);
+        dv_model_read(model_folder, predictor->arena, &predictor->model, reterr);
     if (status == DV_OK) {
-        struct dv_inference_options options = {.graph = predictor->model.graph,
-            .preprocessing = &predictor->model.preprocessing,
-            .weights = predictor->model.weights,
+        struct dv_inference_options options = {.graph = predictor->model->graph,
+            .preprocessing = &predictor->model->preprocessing,
+            .weights = predictor->model->values,
             .batch_size = 1,
             .thread_count = thread_count > 0 ? thread_count
                             : processors > 0 ? (uint32_t)processors
@@ -83,20 +83,20 @@ struct dv_predictor *dv_predictor_destroy(struct dv_predictor *predictor)
 uint32_t dv_predictor_class_count(const struct dv_predictor *predictor)
 {
     assert(predictor);
-    return predictor->model.preprocessing.class_count;
+    return predictor->model->preprocessing.class_count;
 }
 
 const char *dv_predictor_class_name(const struct dv_predictor *predictor, uint32_t class_index)
 {
     assert(predictor);
-    assert(class_index < predictor->model.preprocessing.class_count);
-    return predictor->model.preprocessing.classes[class_index];
+    assert(class_index < predictor->model->preprocessing.class_count);
+    return predictor->model->preprocessing.classes[class_index];
 }
 
 /* One prepared picture of bytes to floats on the network's scale: (x / 255 - mean) / std. */
 static void normalise(struct dv_predictor *predictor)
 {
-    const struct dv_preprocessing *input = &predictor->model.preprocessing;
+    const struct dv_preprocessing *input = &predictor->model->preprocessing;
     size_t count = (size_t)input->rows * input->columns;
 
     for (size_t i = 0; i < count; i++) {
@@ -121,7 +121,7 @@ enum dv_status dv_predictor_logits(struct dv_predictor *predictor, const void *d
     enum dv_status status = dv_image_decode(data, size, &image, &finding, reterr);
     if (status == DV_OK) {
         status =
-            dv_image_prepare(&image, &predictor->model.preprocessing, predictor->prepared, reterr);
+            dv_image_prepare(&image, &predictor->model->preprocessing, predictor->prepared, reterr);
         dv_image_finish(&image);
     }
     if (status != DV_OK) {

@@ -17,7 +17,7 @@
 
 struct dv_predictor;
 
-/* `model_folder` has model.json and weights.safetensors. `thread_count` 0: all cores. */
+/* `model_folder` is as training leaves it, or an archive of it. `thread_count` 0: all cores. */
 DV_MUST_CHECK enum dv_status dv_predictor_create(const char *model_folder, uint32_t thread_count,
     struct dv_predictor **ret_predictor, struct dv_error *reterr);
 struct dv_predictor *dv_predictor_destroy(struct dv_predictor *predictor);

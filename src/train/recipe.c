@@ -35,7 +35,7 @@ struct kind {
 static const struct kind kinds[] = {
     [DV_RECIPE_TINY_GREY]   = {0.10, 128, 5e-4, 0.1,  9, 54000, 120},
     [DV_RECIPE_TINY_COLOUR] = {0.10, 128, 5e-4, 0.1, 10, 45000, 120},
-    [DV_RECIPE_SMALL]       = {0.10, 128, 5e-4, 0.2, 10, 45000, 160},
+    [DV_RECIPE_SMALL]       = {0.10, 128, 5e-4, 0.2, 10, 45000, 100},
     [DV_RECIPE_PHOTO]       = {0.10,  64, 5e-4, 0.2, 10, 50000, 120},
 };
 /* clang-format on */
@@ -128,41 +128,41 @@ static void add_stage(struct dv_json *layers, const struct stage *stage)
     dv_json_set_integer(row, "stride", stage->stride);
 }
 
-static struct dv_json *make_network(
-    const char *name, const struct stage *stages, size_t count, double dropout)
-{
-    struct dv_json *network = dv_json_object();
-    struct dv_json *layers = dv_json_array();
+struct network {
+    const char *name;
+    const struct stage *stages;
+    size_t count;
+};
 
-    for (size_t i = 0; i < count; i++) {
-        add_stage(layers, &stages[i]);
-    }
-    dv_json_set_string(add_row(layers, "gap", "global_pool"), "pool", "avg");
-    if (dropout > 0.0) {
-        dv_json_set_number(add_row(layers, "drop", "dropout"), "drop", dropout);
-    }
-    add_row(layers, "head", "linear");
-    dv_json_set_string(network, "name", name);
-    dv_json_set(network, "layers", layers);
-    return network;
-}
+/* clang-format off */
+static const struct network networks[] = {
+    [DV_RECIPE_TINY_GREY]   = {"tiny_grey",   tiny_grey,   DV_ARRAY_SIZE(tiny_grey)},
+    [DV_RECIPE_TINY_COLOUR] = {"tiny_colour", tiny_colour, DV_ARRAY_SIZE(tiny_colour)},
+    [DV_RECIPE_SMALL]       = {"small",       small,       DV_ARRAY_SIZE(small)},
+    [DV_RECIPE_PHOTO]       = {"photo",       photo,       DV_ARRAY_SIZE(photo)},
+};
+/* clang-format on */
 
 struct dv_json *dv_recipe_architecture(
     const struct dv_dataset_summary *dataset, uint32_t image_size, double dropout)
 {
     assert(dataset);
 
-    switch (dv_recipe_kind_of(image_size, dataset->channels)) {
-    case DV_RECIPE_TINY_GREY:
-        return make_network("tiny_grey", tiny_grey, DV_ARRAY_SIZE(tiny_grey), dropout);
-    case DV_RECIPE_TINY_COLOUR:
-        return make_network("tiny_colour", tiny_colour, DV_ARRAY_SIZE(tiny_colour), dropout);
-    case DV_RECIPE_SMALL:
-        return make_network("small", small, DV_ARRAY_SIZE(small), dropout);
-    case DV_RECIPE_PHOTO:
-        break;
+    const struct network *from = &networks[dv_recipe_kind_of(image_size, dataset->channels)];
+    struct dv_json *network = dv_json_object();
+    struct dv_json *layers = dv_json_array();
+
+    for (size_t i = 0; i < from->count; i++) {
+        add_stage(layers, &from->stages[i]);
     }
-    return make_network("photo", photo, DV_ARRAY_SIZE(photo), dropout);
+    dv_json_set_string(add_row(layers, "gap", "global_pool"), "pool", "avg");
+    if (dropout > 0.0) {
+        dv_json_set_number(add_row(layers, "drop", "dropout"), "drop", dropout);
+    }
+    dv_json_set_integer(add_row(layers, "head", "linear"), "out", dataset->class_count);
+    dv_json_set_string(network, "name", from->name);
+    dv_json_set(network, "layers", layers);
+    return network;
 }
 
 /* --- Hyperparameters -------------------------------------------------------------------- */

@@ -4,12 +4,13 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "format/model_file.h"
 #include "spec/arch.h"
 #include "spec/dataset.h"
 #include "spec/graph.h"
+#include "spec/job_spec.h"
 #include "train/inference.h"
 #include "train/metrics.h"
-#include "train/model_io.h"
 #include "train/task.h"
 #include "train/worker.h"
 
@@ -202,6 +203,25 @@ static struct dv_json *make_result(const struct dv_train_task *task, const char 
     return result;
 }
 
+static enum dv_status write_model(const struct dv_train_task *task, const char *strategy_name,
+    const struct dv_trained *trained, const struct dv_json *result, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *dataset = dv_dataset_summary_to_json(task->dataset);
+    struct dv_model_content content = {
+        .name = task->job->name ? task->job->name : task->dataset->name,
+        .arch = trained->network.arch,
+        .graph = trained->network.graph,
+        .preprocessing = &trained->preprocessing,
+        .values = trained->result.weights,
+        .strategy = strategy_name,
+        .hyperparameters = dv_json_get(result, "hyperparameters"),
+        .metrics = dv_json_get(result, "metrics"),
+        .history = trained->result.history,
+        .dataset = dataset};
+
+    return dv_model_write(&content, task->options->model_folder, reterr);
+}
+
 enum dv_status dv_report_make(const struct dv_train_task *task, const char *strategy_name,
     const struct dv_trained *trained, struct dv_json **ret_result, struct dv_error *reterr)
 {
@@ -219,7 +239,7 @@ enum dv_status dv_report_make(const struct dv_train_task *task, const char *stra
     }
     say(task, trained, "writing", 0.99);
     result = make_result(task, strategy_name, trained, metrics);
-    status = dv_model_io_save(task, trained, result, reterr);
+    status = write_model(task, strategy_name, trained, result, reterr);
     if (status == DV_OK) {
         *ret_result = dv_json_ref(result);
     }

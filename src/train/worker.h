@@ -52,11 +52,15 @@ struct dv_train_callbacks {
 struct dv_train_options {
     const struct dv_json *job; /* a complete job spec (dv_job_spec_to_json) */
     const char *dataset_folder;
-    const char *job_folder;        /* checkpoints, plan.json, journal.jsonl; made if missing */
-    const char *model_folder;      /* where the finished model's files go */
-    const char *cache_path;        /* file of decoded pictures; NULL: in memory */
-    const char *plan_cache_folder; /* measured choices of this machine; NULL: none kept */
-    uint32_t thread_count;         /* 0: all cores */
+    const char *job_folder;   /* checkpoints, plan.json, journal.jsonl; made if missing */
+    const char *model_folder; /* where the finished model's files go */
+    const char *cache_path;   /* file of decoded pictures; NULL: in memory */
+    /*
+     * Measured choices of this machine. NULL: none kept, and then two runs with the same seed may
+     * choose other kernels and differ in their last bits.
+     */
+    const char *plan_cache_folder;
+    uint32_t thread_count; /* 0: all cores */
     struct dv_train_callbacks callbacks;
 };
 
@@ -71,7 +75,7 @@ DV_MUST_CHECK enum dv_status dv_train_run(
     const struct dv_train_options *options, struct dv_json **ret_result, struct dv_error *reterr);
 
 struct dv_evaluate_options {
-    const char *model_folder; /* as training leaves it */
+    const char *model_folder; /* as training leaves it, or an archive of it */
     const char *dataset_folder;
     enum dv_split split;
     bool is_all_splits;     /* every sample, whatever its split; `split` is then not looked at */

@@ -155,6 +155,16 @@ static void previews_are_read_where_there_are_any(void **state)
     assert_int_equal(dv_pack_read_preview(pack, 3, 97, &data, &size, NULL), DV_INVALID);
 }
 
+/* Without the care of dv_file_write(), whose fsync would make hundreds of these slow. */
+static void replace_file(const char *name, const void *data, size_t size)
+{
+    FILE *file = fopen(path_in(name), "wb");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
 static void flip_byte(const char *name, uint64_t at)
 {
     unsigned char byte;
@@ -202,7 +212,7 @@ static void no_sealed_manifest_leads_out_of_its_files(void **state)
         char kept = data[at];
         data[at] = (char)(kept ^ 0x81);
         dv_sha256(data, size - DV_SHA256_SIZE, (unsigned char *)data + size - DV_SHA256_SIZE);
-        assert_int_equal(dv_file_write(path_in("manifest.bin"), data, size, NULL), DV_OK);
+        replace_file("manifest.bin", data, size);
         if (dv_pack_open(folder, &pack, NULL) == DV_OK) {
             for (uint64_t i = 0; i < dv_pack_sample_count(pack); i++) {
                 struct dv_pack_sample sample;

@@ -44,9 +44,13 @@ static uint64_t macs_of(const struct dv_dataset_summary *dataset, uint32_t size)
     struct dv_graph *graph = NULL;
 
     dv_problems_init(&problems, arena, 5);
-    assert_int_equal(dv_arch_parse(json, arena, &problems, &arch, NULL), DV_OK);
-    assert_int_equal(
-        dv_graph_build(arch, input, dataset->class_count, arena, &problems, &graph, NULL), DV_OK);
+    if (dv_arch_parse(json, arena, &problems, &arch, NULL) != DV_OK) {
+        fail_msg("%s: %s", problems.items[0].pointer, problems.items[0].message);
+    }
+    if (dv_graph_build(arch, input, dataset->class_count, arena, &problems, &graph, NULL) !=
+        DV_OK) {
+        fail_msg("%s: %s", problems.items[0].pointer, problems.items[0].message);
+    }
     assert_int_equal(graph->note_count, 0);
     uint64_t macs = graph->macs;
     dv_json_unref(json);

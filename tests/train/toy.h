@@ -17,4 +17,7 @@
 extern uint32_t toy_train_count;
 extern uint32_t toy_val_count;
 
+/* The loss is no number once a weight is larger. */
+extern float toy_weight_max;
+
 #endif
