@@ -4,12 +4,13 @@
 #   make test     install what is missing, build, run every test
 #   make check    the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make bench    training speed beside PyTorch's
+#   make tidy     clang-tidy over the sources
 #   make fmt      format the C sources
 BUILD ?= build
 VENV = .venv
 SOURCES = $(shell git ls-files '*.c' '*.h')
 
-.PHONY: all setup build venv demo test check bench fmt clean
+.PHONY: all setup build venv demo test check bench tidy fmt clean
 
 all: build
 
@@ -39,6 +40,9 @@ check: setup venv
 
 bench: build venv
 	@$(VENV)/bin/python bench/compare.py $(BUILD)
+
+tidy: build
+	@clang-tidy --quiet -p $(BUILD) $(shell git ls-files 'src/*.c')
 
 fmt:
 	@clang-format -i $(SOURCES)
