@@ -7,8 +7,8 @@
  * checks every field, fills in defaults. What the rows become is spec/graph.h.
  *
  * A row that names no `from` takes the row before it. Blocks (`residual`, `bottleneck`) hold their
- * own skip connection. Fields, legal values and defaults: one table in arch.c, which also makes
- * the error messages. docs/architecture-file.md is the reference for people.
+ * own skip connection. Fields, legal values and defaults: one table in arch_field.c, which also
+ * makes the error messages. docs/architecture-file.md is the reference for people.
  */
 
 #include "base/status.h"

@@ -1,61 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Order to read: the builder and its primitives (add_conv, add_norm, ...), the blocks made of
- * them (build_row and what it calls), then the costs.
+ * The builder of graphs. In reading order: problems, nodes and tensors, the primitives that
+ * graph_lower.c composes, and dv_graph_build() at the end. Costs of a graph: graph_cost.c.
  */
 #include "spec/graph.h"
 
 #include "base/arena.h"
+#include "spec/check.h"
+#include "spec/graph_builder.h"
 #include "spec/limits.h"
 #include "spec/problem.h"
 
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
-
-struct builder {
-    const struct dv_arch *arch;
-    struct dv_arena *arena;
-    struct dv_problems *problems;
-    struct dv_graph *graph;
-    uint32_t node_room, tensor_room;
-    uint32_t row; /* being lowered */
-    uint32_t class_count;
-    bool has_failed;
-};
 
 static const struct dv_shape no_shape = {1, 1, 1};
 
-/* --- Problems: reported once, then building stops --------------------------------------------- */
+/* --- Problems ----------------------------------------------------------------------------- */
 
-static const struct dv_arch_row *row_of(const struct builder *b)
+const struct dv_arch_row *dv_builder_row(const struct dv_graph_builder *builder)
 {
-    return &b->arch->rows[b->row];
+    return &builder->arch->rows[builder->row];
 }
 
-#define REPORT(b, code, field, fix, ...)                                                           \
-    do {                                                                                           \
-        if (!(b)->has_failed) {                                                                    \
-            dv_problems_add((b)->problems, code,                                                   \
-                dv_arena_printf((b)->arena, "/layers/%u/%s", (b)->row, field), fix, __VA_ARGS__);  \
-        }                                                                                          \
-        (b)->has_failed = true;                                                                    \
-    } while (0)
-
-static struct dv_shape shape_at(const struct builder *b, uint32_t node)
+void dv_builder_fail(struct dv_graph_builder *builder, const char *code, const char *field,
+    const char *fix, const char *format, ...)
 {
-    return b->graph->nodes[node].shape;
+    char text[512];
+    va_list arguments;
+
+    if (builder->problems && !builder->has_failed) {
+        va_start(arguments, format);
+        (void)vsnprintf(text, sizeof(text), format, arguments);
+        va_end(arguments);
+        const char *pointer = dv_arena_printf(builder->arena, "/layers/%u/%s", builder->row, field);
+        dv_problems_add(builder->problems, code, pointer, fix, "layers[%u] \"%s\": %s",
+            builder->row, dv_builder_row(builder)->name, text);
+    }
+    builder->has_failed = true;
 }
 
-static const char *shape_text(const struct builder *b, uint32_t node)
+static void fail_size(struct dv_graph_builder *builder, const char *what)
 {
-    struct dv_shape s = shape_at(b, node);
-
-    return dv_arena_printf(b->arena, "[%u,%u,%u]", s.channels, s.rows, s.columns);
+    if (builder->has_failed) {
+        return;
+    }
+    bool has_out = dv_builder_row(builder)->out > 0;
+    dv_builder_fail(builder, "E_SIZE", has_out ? "out" : "op",
+        builder->problems ? dv_graph_fix_size(builder) : "", "%s than can be counted.", what);
 }
 
-/* --- Nodes and tensors --------------------------------------------------------------------------
- */
+struct dv_shape dv_builder_shape(const struct dv_graph_builder *builder, uint32_t node)
+{
+    return builder->graph->nodes[node].shape;
+}
 
+const char *dv_builder_shape_text(const struct dv_graph_builder *builder, uint32_t node)
+{
+    struct dv_shape s = dv_builder_shape(builder, node);
+
+    if (builder->is_flat[node]) {
+        return dv_arena_printf(builder->arena, "[%u]", s.channels);
+    }
+    return dv_arena_printf(builder->arena, "[%u,%u,%u]", s.channels, s.rows, s.columns);
+}
+
+/* --- Nodes and tensors -------------------------------------------------------------------- */
+
+/* Room for one more; what outgrew its array stays behind in the arena. */
 static void *grow(struct dv_arena *arena, void *items, uint32_t count, uint32_t *room, size_t size)
 {
     if (count < *room) {
@@ -69,421 +83,306 @@ static void *grow(struct dv_arena *arena, void *items, uint32_t count, uint32_t 
     return larger;
 }
 
-static struct dv_node *add_node(struct builder *b, enum dv_node_op op, const char *name,
-    const uint32_t *inputs, uint32_t input_count, struct dv_shape shape)
+static bool multiply(uint64_t a, uint64_t b, uint64_t *ret_product)
 {
-    struct dv_graph *g = b->graph;
+    /* Sizes in files and of oneDNN are signed. */
+    return !__builtin_mul_overflow(a, b, ret_product) && *ret_product <= INT64_MAX;
+}
 
-    if (g->node_count >= DV_ARCH_NODES_MAX) {
-        REPORT(b, "E_NODES", "repeat", "use fewer repeats or rows",
-            "layers[%u] \"%s\": the network has more than %u operations.", b->row, row_of(b)->name,
-            DV_ARCH_NODES_MAX);
-        g->node_count--; /* the last one is overwritten: the graph is thrown away */
+static bool add(uint64_t *sum, uint64_t more)
+{
+    return !__builtin_add_overflow(*sum, more, sum) && *sum <= INT64_MAX;
+}
+
+static bool shape_is_countable(struct dv_shape shape)
+{
+    uint64_t count = (uint64_t)shape.rows * shape.columns;
+
+    return shape.channels <= INT32_MAX && multiply(count, shape.channels, &count) &&
+           multiply(count, sizeof(float), &count);
+}
+
+static struct dv_node *add_node(struct dv_graph_builder *builder, enum dv_node_op op,
+    const char *name, const uint32_t *inputs, uint32_t input_count, struct dv_shape shape)
+{
+    struct dv_graph *graph = builder->graph;
+
+    if (graph->node_count == DV_ARCH_NODES_MAX) {
+        if (!builder->has_failed) {
+            const char *fix = builder->problems ? dv_graph_fix_nodes(builder) : "";
+            dv_builder_fail(builder, "E_NODES",
+                dv_builder_row(builder)->repeat > 1 ? "repeat" : "op", fix,
+                "the network has more than %u operations.", DV_ARCH_NODES_MAX);
+        }
+        graph->node_count--; /* the last one is overwritten: the graph is thrown away */
     }
-    g->nodes = grow(b->arena, g->nodes, g->node_count, &b->node_room, sizeof(*g->nodes));
-    struct dv_node *node = &g->nodes[g->node_count++];
-    *node = (struct dv_node){.op = op,
+    if (!shape_is_countable(shape)) {
+        fail_size(builder, "its output has more numbers");
+        shape = no_shape;
+    }
+    uint32_t index = graph->node_count;
+    graph->nodes =
+        grow(builder->arena, graph->nodes, index, &builder->node_room, sizeof(*graph->nodes));
+    builder->is_flat = grow(
+        builder->arena, builder->is_flat, index, &builder->flat_room, sizeof(*builder->is_flat));
+    struct dv_node *node = &graph->nodes[graph->node_count++];
+    *node = (struct dv_node){
+        .op = op,
         .name = name,
-        .row = b->row,
+        .row = builder->is_inserting ? UINT32_MAX : builder->row,
         .input_count = input_count,
         .shape = shape,
-        .groups = 1};
-    for (uint32_t i = 0; i < input_count; i++) {
-        node->inputs[i] = inputs[i];
+        .groups = 1,
+    };
+    if (input_count > 0) {
+        memcpy(node->inputs, inputs, input_count * sizeof(inputs[0]));
     }
-    for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
+    for (size_t role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
         node->tensors[role] = DV_NO_TENSOR;
     }
+    builder->is_flat[index] = input_count > 0 && builder->is_flat[inputs[0]];
     return node;
 }
 
-static uint32_t last_node(const struct builder *b)
+static uint32_t last_node(const struct dv_graph_builder *builder)
 {
-    return b->graph->node_count - 1;
+    return builder->graph->node_count - 1;
 }
 
-static void add_tensor(struct builder *b, enum dv_tensor_role role, uint32_t rank,
+/* A tensor of the last node. */
+static void add_tensor(struct dv_graph_builder *builder, enum dv_tensor_role role, uint32_t rank,
     const uint32_t *shape, bool has_decay)
 {
-    static const char *const names[] = {"weight", "bias", "running_mean", "running_var"};
-    struct dv_graph *g = b->graph;
-    struct dv_node *node = &g->nodes[last_node(b)];
+    static const char *const names[DV_TENSOR_ROLE_COUNT] = {
+        "weight", "bias", "running_mean", "running_var"};
+    struct dv_graph *graph = builder->graph;
+    struct dv_node *node = &graph->nodes[last_node(builder)];
+    uint64_t bytes;
 
-    g->tensors = grow(b->arena, g->tensors, g->tensor_count, &b->tensor_room, sizeof(*g->tensors));
-    struct dv_graph_tensor *tensor = &g->tensors[g->tensor_count];
+    graph->tensors = grow(builder->arena, graph->tensors, graph->tensor_count,
+        &builder->tensor_room, sizeof(*graph->tensors));
+    struct dv_graph_tensor *tensor = &graph->tensors[graph->tensor_count];
     *tensor = (struct dv_graph_tensor){
-        .name = dv_arena_printf(b->arena, "%s.%s", node->name, names[role]),
-        .node = last_node(b),
+        .name = dv_arena_printf(builder->arena, "%s.%s", node->name, names[role]),
+        .node = last_node(builder),
         .role = role,
         .rank = rank,
         .count = 1,
         .is_trained = role == DV_TENSOR_WEIGHT || role == DV_TENSOR_BIAS,
-        .has_decay = has_decay};
+        .has_decay = has_decay,
+    };
+    memcpy(tensor->shape, shape, rank * sizeof(shape[0]));
     for (uint32_t i = 0; i < rank; i++) {
-        tensor->shape[i] = shape[i];
-        if (__builtin_mul_overflow(tensor->count, (uint64_t)shape[i], &tensor->count)) {
-            REPORT(b, "E_SIZE", "out", "use fewer channels or features",
-                "layers[%u] \"%s\": %s has more numbers than 64 bits can count.", b->row,
-                row_of(b)->name, tensor->name);
+        if (!multiply(tensor->count, shape[i], &tensor->count)) {
+            fail_size(builder, "its weights are more");
             tensor->count = 1;
         }
     }
-    node->tensors[role] = g->tensor_count++;
-    if (tensor->is_trained &&
-        __builtin_add_overflow(g->parameter_count, tensor->count, &g->parameter_count)) {
-        REPORT(b, "E_SIZE", "out", "use fewer channels or features",
-            "layers[%u] \"%s\": the network has more parameters than 64 bits can count.", b->row,
-            row_of(b)->name);
+    node->tensors[role] = graph->tensor_count++;
+    if (!multiply(tensor->count, sizeof(float), &bytes) ||
+        (tensor->is_trained && !add(&graph->parameter_count, tensor->count))) {
+        fail_size(builder, "the network has more parameters");
     }
 }
 
-/* Multiply-adds: each weight is used once per output place. */
-static void add_macs(struct builder *b, uint64_t weights, struct dv_shape out)
+/* Multiply-adds: each weight of the last node is used once per place of its output. */
+static void add_macs(struct dv_graph_builder *builder)
 {
-    uint64_t places = (uint64_t)out.rows * out.columns;
+    struct dv_graph *graph = builder->graph;
+    const struct dv_node *node = &graph->nodes[last_node(builder)];
     uint64_t macs;
 
-    if (__builtin_mul_overflow(weights, places, &macs) ||
-        __builtin_add_overflow(b->graph->macs, macs, &b->graph->macs)) {
-        REPORT(b, "E_SIZE", "out", "use fewer channels, or a larger stride",
-            "layers[%u] \"%s\": more multiply-adds than 64 bits can count.", b->row,
-            row_of(b)->name);
+    if (!multiply(graph->tensors[node->tensors[DV_TENSOR_WEIGHT]].count,
+            (uint64_t)node->shape.rows * node->shape.columns, &macs) ||
+        !add(&graph->macs, macs)) {
+        fail_size(builder, "the network has more multiply-adds");
     }
 }
 
-/* --- Primitives: each takes a node and returns the new one --------------------------------------
- */
+/* --- Primitives --------------------------------------------------------------------------- */
 
-struct window {
-    uint32_t kernel, stride, padding;
-};
-
-/* The map that a window leaves; reports a window that does not fit. */
+/* What a window leaves of a map; reports a window that does not fit. */
 static struct dv_shape windowed(
-    struct builder *b, uint32_t from, uint32_t channels, struct window w)
+    struct dv_graph_builder *builder, uint32_t from, uint32_t channels, struct dv_window window)
 {
-    struct dv_shape in = shape_at(b, from);
-    uint32_t rows = in.rows + 2 * w.padding;
-    uint32_t columns = in.columns + 2 * w.padding;
+    struct dv_shape in = dv_builder_shape(builder, from);
+    uint32_t rows = in.rows + 2 * window.padding;
+    uint32_t columns = in.columns + 2 * window.padding;
 
-    if (rows < w.kernel || columns < w.kernel) {
-        uint32_t side = in.rows < in.columns ? in.rows : in.columns;
-        uint32_t fits = side + 2 * w.padding;
-        const char *fix =
-            dv_arena_printf(b->arena, "set kernel<=%u, or drop a stride before", fits);
-        REPORT(b, "E_SHAPE", "kernel", fix,
-            "layers[%u] \"%s\": a %ux%u window does not fit on a map of %s.", b->row,
-            row_of(b)->name, w.kernel, w.kernel, shape_text(b, from));
+    if (builder->has_failed) {
+        return no_shape;
+    }
+    if (rows < window.kernel || columns < window.kernel) {
+        const char *fix = builder->problems ? dv_graph_fix_window(builder, from) : "";
+        dv_builder_fail(builder, "E_SHAPE", "kernel", fix,
+            "a kernel of %u with padding %u does not fit on a map of %s.", window.kernel,
+            window.padding, dv_builder_shape_text(builder, from));
         return no_shape;
     }
     return (struct dv_shape){
-        channels, (rows - w.kernel) / w.stride + 1, (columns - w.kernel) / w.stride + 1};
+        .channels = channels,
+        .rows = (rows - window.kernel) / window.stride + 1,
+        .columns = (columns - window.kernel) / window.stride + 1,
+    };
 }
 
-static uint32_t add_conv(struct builder *b, const char *name, uint32_t from, uint32_t out,
-    struct window w, uint32_t groups, bool has_bias)
+static void set_window(struct dv_node *node, struct dv_window window)
 {
-    uint32_t in = shape_at(b, from).channels;
+    node->kernel = window.kernel;
+    node->stride = window.stride;
+    node->padding = window.padding;
+}
 
-    if (in % groups != 0 || out % groups != 0) {
-        REPORT(b, "E_GROUPS", "groups", "set groups to a divisor of both, for example 1",
-            "layers[%u] \"%s\": groups=%u does not divide in=%u and out=%u.", b->row,
-            row_of(b)->name, groups, in, out);
-        groups = 1;
-    }
-    struct dv_shape shape = windowed(b, from, out, w);
-    uint32_t weight[] = {out, in / groups, w.kernel, w.kernel};
-    struct dv_node *node = add_node(b, DV_NODE_CONV, name, &from, 1, shape);
-    node->kernel = w.kernel;
-    node->stride = w.stride;
-    node->padding = w.padding;
+uint32_t dv_builder_conv(struct dv_graph_builder *builder, const char *name, uint32_t from,
+    uint32_t out, struct dv_window window, uint32_t groups)
+{
+    struct dv_shape shape = windowed(builder, from, out, window);
+    uint32_t weight[] = {
+        out, dv_builder_shape(builder, from).channels / groups, window.kernel, window.kernel};
+    struct dv_node *node = add_node(builder, DV_NODE_CONV, name, &from, 1, shape);
+
+    set_window(node, window);
     node->groups = groups;
-    add_tensor(b, DV_TENSOR_WEIGHT, 4, weight, true);
-    add_macs(b, b->graph->tensors[b->graph->tensor_count - 1].count, shape);
-    if (has_bias) {
-        add_tensor(b, DV_TENSOR_BIAS, 1, &out, false);
+    add_tensor(builder, DV_TENSOR_WEIGHT, 4, weight, true);
+    add_macs(builder);
+    if (dv_builder_row(builder)->norm == DV_NORM_NONE) {
+        add_tensor(builder, DV_TENSOR_BIAS, 1, &out, false); /* a norm has its own */
     }
-    return last_node(b);
+    return last_node(builder);
 }
 
-static uint32_t add_norm(struct builder *b, const char *name, uint32_t from)
+uint32_t dv_builder_norm(struct dv_graph_builder *builder, const char *name, uint32_t from)
 {
-    struct dv_shape shape = shape_at(b, from);
+    struct dv_shape shape = dv_builder_shape(builder, from);
 
-    if (row_of(b)->norm == DV_NORM_NONE) {
+    if (dv_builder_row(builder)->norm == DV_NORM_NONE) {
         return from;
     }
-    (void)add_node(b, DV_NODE_BATCH_NORM, name, &from, 1, shape);
-    for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
-        add_tensor(b, (enum dv_tensor_role)role, 1, &shape.channels, false);
+    (void)add_node(builder, DV_NODE_BATCH_NORM, name, &from, 1, shape);
+    for (size_t role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
+        add_tensor(builder, (enum dv_tensor_role)role, 1, &shape.channels, false);
     }
-    return last_node(b);
+    return last_node(builder);
 }
 
-static uint32_t add_activation(struct builder *b, uint32_t from)
+uint32_t dv_builder_activation(struct dv_graph_builder *builder, uint32_t from)
 {
-    if (row_of(b)->act == DV_ACT_NONE) {
+    enum dv_activation act = dv_builder_row(builder)->act;
+    struct dv_shape shape = dv_builder_shape(builder, from);
+
+    if (act == DV_ACT_NONE) {
         return from;
     }
-    add_node(b, DV_NODE_ACTIVATION, "", &from, 1, shape_at(b, from))->act = row_of(b)->act;
-    return last_node(b);
+    add_node(builder, DV_NODE_ACTIVATION, "", &from, 1, shape)->act = act;
+    return last_node(builder);
 }
 
-static uint32_t add_global_pool(struct builder *b, uint32_t from, enum dv_pooling pooling)
+uint32_t dv_builder_pool(struct dv_graph_builder *builder, uint32_t from, struct dv_window window)
 {
-    struct dv_shape shape = {shape_at(b, from).channels, 1, 1};
+    struct dv_shape shape =
+        windowed(builder, from, dv_builder_shape(builder, from).channels, window);
+    struct dv_node *node = add_node(builder, DV_NODE_POOL, "", &from, 1, shape);
 
-    add_node(b, DV_NODE_GLOBAL_POOL, "", &from, 1, shape)->pooling = pooling;
-    return last_node(b);
+    set_window(node, window);
+    node->pooling = dv_builder_row(builder)->pooling;
+    return last_node(builder);
 }
 
-static uint32_t add_flatten(struct builder *b, uint32_t from)
+uint32_t dv_builder_global_pool(
+    struct dv_graph_builder *builder, uint32_t from, enum dv_pooling pooling)
 {
-    struct dv_shape in = shape_at(b, from);
-    uint64_t features = (uint64_t)in.channels * in.rows * in.columns;
+    struct dv_shape shape = {dv_builder_shape(builder, from).channels, 1, 1};
 
-    if (features > UINT32_MAX) {
-        REPORT(b, "E_SIZE", "op", "put a global_pool before",
-            "layers[%u] \"%s\": flattening %s gives too many features.", b->row, row_of(b)->name,
-            shape_text(b, from));
+    add_node(builder, DV_NODE_GLOBAL_POOL, "", &from, 1, shape)->pooling = pooling;
+    return last_node(builder);
+}
+
+uint32_t dv_builder_join(struct dv_graph_builder *builder, enum dv_node_op op,
+    const uint32_t *inputs, uint32_t input_count, uint32_t channels)
+{
+    struct dv_shape shape = dv_builder_shape(builder, inputs[0]);
+
+    assert(op == DV_NODE_ADD || op == DV_NODE_CONCAT);
+
+    shape.channels = channels;
+    (void)add_node(builder, op, "", inputs, input_count, shape);
+    return last_node(builder);
+}
+
+uint32_t dv_builder_dropout(struct dv_graph_builder *builder, uint32_t from, double drop)
+{
+    struct dv_shape shape = dv_builder_shape(builder, from);
+
+    if (!(drop > 0)) {
+        return from;
+    }
+    add_node(builder, DV_NODE_DROPOUT, "", &from, 1, shape)->drop = drop;
+    return last_node(builder);
+}
+
+uint32_t dv_builder_flatten(struct dv_graph_builder *builder, uint32_t from)
+{
+    struct dv_shape in = dv_builder_shape(builder, from);
+    uint64_t features = (uint64_t)in.rows * in.columns * in.channels; /* a value's: it fits */
+
+    if (builder->is_flat[from]) {
+        return from;
+    }
+    if (features > INT32_MAX) {
+        fail_size(builder, "flattening gives more features");
         features = 1;
     }
-    struct dv_shape shape = {(uint32_t)features, 1, 1};
-    (void)add_node(b, DV_NODE_FLATTEN, "", &from, 1, shape);
-    return last_node(b);
+    (void)add_node(
+        builder, DV_NODE_FLATTEN, "", &from, 1, (struct dv_shape){(uint32_t)features, 1, 1});
+    builder->is_flat[last_node(builder)] = true;
+    return last_node(builder);
 }
 
-static uint32_t add_dropout(struct builder *b, uint32_t from, double drop)
+uint32_t dv_builder_linear(
+    struct dv_graph_builder *builder, const char *name, uint32_t from, uint32_t out)
 {
-    if (drop > 0) {
-        add_node(b, DV_NODE_DROPOUT, "", &from, 1, shape_at(b, from))->drop = drop;
-        return last_node(b);
+    uint32_t weight[] = {out, dv_builder_shape(builder, from).channels};
+
+    (void)add_node(builder, DV_NODE_LINEAR, name, &from, 1, (struct dv_shape){out, 1, 1});
+    add_tensor(builder, DV_TENSOR_WEIGHT, 2, weight, true);
+    add_macs(builder);
+    if (dv_builder_row(builder)->norm == DV_NORM_NONE) {
+        add_tensor(builder, DV_TENSOR_BIAS, 1, &out, false);
     }
-    return from;
+    return last_node(builder);
 }
 
-/* --- Blocks
- * ---------------------------------------------------------------------------------------- */
-
-static const char *part(struct builder *b, const char *block, const char *name)
+void dv_builder_note(struct dv_graph_builder *builder, const char *text)
 {
-    return dv_arena_printf(b->arena, "%s.%s", block, name);
+    builder->graph->notes[builder->graph->note_count++] = text;
 }
 
-/* conv "stem": stem.conv, stem.bn. The window's stride counts only in the first repeat. */
-static uint32_t build_conv(struct builder *b, const char *block, uint32_t from, uint32_t stride)
+/* --- The whole ---------------------------------------------------------------------------- */
+
+void dv_builder_run(struct dv_graph_builder *builder, struct dv_shape input, uint32_t row_last)
 {
-    const struct dv_arch_row *row = row_of(b);
-    uint32_t out = row->out ? row->out : shape_at(b, from).channels;
-    struct window w = {row->kernel, stride, row->padding};
+    const struct dv_arch *arch = builder->arch;
+    struct dv_graph *graph = dv_arena_alloc(builder->arena, sizeof(*graph));
 
-    from =
-        add_conv(b, part(b, block, "conv"), from, out, w, row->groups, row->norm == DV_NORM_NONE);
-    from = add_norm(b, part(b, block, "bn"), from);
-    return add_activation(b, from);
-}
+    builder->graph = graph;
+    graph->row_count = arch->row_count;
+    graph->row_nodes = dv_arena_array(builder->arena, arch->row_count, sizeof(*graph->row_nodes));
+    /* A linear row notes two things at most. */
+    graph->notes =
+        dv_arena_array(builder->arena, 2 * (size_t)arch->row_count, sizeof(*graph->notes));
 
-static bool same_shape(struct dv_shape a, struct dv_shape b)
-{
-    return a.channels == b.channels && a.rows == b.rows && a.columns == b.columns;
-}
-
-/* The sum of a block's body and its shortcut: the input itself, or a 1x1 convolution of it. */
-static uint32_t join_shortcut(
-    struct builder *b, const char *block, uint32_t from, uint32_t body, uint32_t stride)
-{
-    uint32_t shortcut = from;
-
-    if (!same_shape(shape_at(b, from), shape_at(b, body))) {
-        struct window w = {1, stride, 0};
-        bool has_bias = row_of(b)->norm == DV_NORM_NONE;
-        shortcut = add_conv(
-            b, part(b, block, "downsample.0"), from, shape_at(b, body).channels, w, 1, has_bias);
-        shortcut = add_norm(b, part(b, block, "downsample.1"), shortcut);
-    }
-    if (!same_shape(shape_at(b, shortcut), shape_at(b, body))) {
-        REPORT(b, "E_SHAPE", "padding", "leave padding at half the kernel, and the kernel odd",
-            "layers[%u] \"%s\": the block gives %s but its shortcut %s.", b->row, row_of(b)->name,
-            shape_text(b, body), shape_text(b, shortcut));
-    }
-    uint32_t inputs[] = {body, shortcut};
-    (void)add_node(b, DV_NODE_ADD, "", inputs, 2, shape_at(b, body));
-    return add_activation(b, last_node(b));
-}
-
-static uint32_t build_residual(struct builder *b, const char *block, uint32_t from, uint32_t stride)
-{
-    const struct dv_arch_row *row = row_of(b);
-    uint32_t out = row->out ? row->out : shape_at(b, from).channels;
-    bool has_bias = row->norm == DV_NORM_NONE;
-    struct window first = {row->kernel, stride, row->padding};
-    struct window second = {row->kernel, 1, row->padding};
-
-    uint32_t body = add_conv(b, part(b, block, "conv1"), from, out, first, row->groups, has_bias);
-    body = add_activation(b, add_norm(b, part(b, block, "bn1"), body));
-    body = add_conv(b, part(b, block, "conv2"), body, out, second, row->groups, has_bias);
-    body = add_norm(b, part(b, block, "bn2"), body);
-    return join_shortcut(b, block, from, body, stride);
-}
-
-static uint32_t build_bottleneck(
-    struct builder *b, const char *block, uint32_t from, uint32_t stride)
-{
-    const struct dv_arch_row *row = row_of(b);
-    uint32_t out = row->out ? row->out : shape_at(b, from).channels;
-    uint32_t inside = out / row->expand > 0 ? out / row->expand : 1;
-    bool has_bias = row->norm == DV_NORM_NONE;
-    struct window point = {1, 1, 0};
-    struct window wide = {row->kernel, stride, row->padding};
-
-    uint32_t body = add_conv(b, part(b, block, "conv1"), from, inside, point, 1, has_bias);
-    body = add_activation(b, add_norm(b, part(b, block, "bn1"), body));
-    body = add_conv(b, part(b, block, "conv2"), body, inside, wide, row->groups, has_bias);
-    body = add_activation(b, add_norm(b, part(b, block, "bn2"), body));
-    body = add_conv(b, part(b, block, "conv3"), body, out, point, 1, has_bias);
-    body = add_norm(b, part(b, block, "bn3"), body);
-    return join_shortcut(b, block, from, body, stride);
-}
-
-static uint32_t build_repeats(struct builder *b, uint32_t from,
-    uint32_t (*build)(struct builder *b, const char *block, uint32_t from, uint32_t stride))
-{
-    const struct dv_arch_row *row = row_of(b);
-    bool is_numbered = row->repeat > 1 || row->op != DV_ARCH_CONV;
-
-    for (uint32_t i = 0; i < row->repeat && !b->has_failed; i++) {
-        const char *block =
-            is_numbered ? dv_arena_printf(b->arena, "%s.%u", row->name, i) : row->name;
-        from = build(b, block, from, i == 0 ? row->stride : 1);
-    }
-    return from;
-}
-
-static uint32_t build_pool(struct builder *b, uint32_t from)
-{
-    const struct dv_arch_row *row = row_of(b);
-    struct window w = {row->kernel, row->stride, row->padding};
-    struct dv_shape shape = windowed(b, from, shape_at(b, from).channels, w);
-    struct dv_node *node = add_node(b, DV_NODE_POOL, "", &from, 1, shape);
-
-    node->kernel = w.kernel;
-    node->stride = w.stride;
-    node->padding = w.padding;
-    node->pooling = row->pooling;
-    return last_node(b);
-}
-
-static void note(struct builder *b, const char *text)
-{
-    b->graph->notes[b->graph->note_count++] = text;
-}
-
-static uint32_t build_linear(struct builder *b, uint32_t from)
-{
-    const struct dv_arch_row *row = row_of(b);
-    bool is_head = b->row + 1 == b->arch->row_count;
-    bool has_norm = row->norm != DV_NORM_NONE;
-    uint32_t out = row->out;
-
-    if (shape_at(b, from).rows * shape_at(b, from).columns > 1) {
-        note(b, dv_arena_printf(b->arena, "global_pool before \"%s\"", row->name));
-        from = add_global_pool(b, from, DV_POOLING_AVG);
-    }
-    if (is_head && out == 0) {
-        out = b->class_count;
-        note(b, dv_arena_printf(b->arena, "\"%s\" gets %u outputs, one a class", row->name, out));
-    }
-    if (out == 0) {
-        out = shape_at(b, from).channels;
-    }
-    if (is_head && out != b->class_count) {
-        const char *fix = dv_arena_printf(b->arena, "set out=%u, or leave it out", b->class_count);
-        REPORT(b, "E_HEAD", "out", fix,
-            "layers[%u] \"%s\": the last row has out=%u, the data set %u classes.", b->row,
-            row->name, out, b->class_count);
-    }
-    from = add_dropout(b, from, row->drop);
-    struct dv_shape shape = {out, 1, 1};
-    uint32_t weight[] = {out, shape_at(b, from).channels};
-    const char *name = has_norm ? part(b, row->name, "linear") : row->name;
-    (void)add_node(b, DV_NODE_LINEAR, name, &from, 1, shape);
-    add_tensor(b, DV_TENSOR_WEIGHT, 2, weight, true);
-    add_macs(b, (uint64_t)weight[0] * weight[1], shape);
-    if (!has_norm) {
-        add_tensor(b, DV_TENSOR_BIAS, 1, &out, false);
-    }
-    from = add_norm(b, part(b, row->name, "bn"), last_node(b));
-    return add_activation(b, from);
-}
-
-static const char *input_name(const struct builder *b, uint32_t from)
-{
-    return from == DV_ARCH_FROM_INPUT ? "input" : b->arch->rows[from].name;
-}
-
-static uint32_t build_add(struct builder *b, const uint32_t *inputs)
-{
-    const struct dv_arch_row *row = row_of(b);
-
-    for (uint32_t i = 1; i < row->from_count; i++) {
-        if (!same_shape(shape_at(b, inputs[0]), shape_at(b, inputs[i]))) {
-            const char *fix = dv_arena_printf(b->arena, "give %s and %s the same out and stride",
-                input_name(b, row->from[0]), input_name(b, row->from[i]));
-            REPORT(b, "E_ADD_SHAPE", "from", fix, "layers[%u] \"%s\": inputs differ: %s=%s, %s=%s.",
-                b->row, row->name, input_name(b, row->from[0]), shape_text(b, inputs[0]),
-                input_name(b, row->from[i]), shape_text(b, inputs[i]));
+    builder->is_inserting = true;
+    (void)add_node(builder, DV_NODE_INPUT, "", NULL, 0, input);
+    builder->is_inserting = false;
+    for (uint32_t r = 0; r <= row_last && !builder->has_failed; r++) {
+        const struct dv_arch_row *row = &arch->rows[r];
+        uint32_t inputs[DV_ARCH_INPUTS_MAX] = {0};
+        for (uint32_t i = 0; i < row->from_count; i++) {
+            bool is_picture = row->from[i] == DV_ARCH_FROM_INPUT;
+            inputs[i] = is_picture ? 0 : graph->row_nodes[row->from[i]];
         }
-    }
-    (void)add_node(b, DV_NODE_ADD, "", inputs, row->from_count, shape_at(b, inputs[0]));
-    return add_activation(b, last_node(b));
-}
-
-static uint32_t build_concat(struct builder *b, const uint32_t *inputs)
-{
-    const struct dv_arch_row *row = row_of(b);
-    struct dv_shape shape = shape_at(b, inputs[0]);
-
-    for (uint32_t i = 1; i < row->from_count; i++) {
-        struct dv_shape other = shape_at(b, inputs[i]);
-        if (other.rows != shape.rows || other.columns != shape.columns) {
-            const char *fix = dv_arena_printf(b->arena, "give %s and %s the same stride",
-                input_name(b, row->from[0]), input_name(b, row->from[i]));
-            REPORT(b, "E_CONCAT_SHAPE", "from", fix,
-                "layers[%u] \"%s\": maps differ: %s=%s, %s=%s.", b->row, row->name,
-                input_name(b, row->from[0]), shape_text(b, inputs[0]), input_name(b, row->from[i]),
-                shape_text(b, inputs[i]));
-        }
-        shape.channels += other.channels;
-    }
-    (void)add_node(b, DV_NODE_CONCAT, "", inputs, row->from_count, shape);
-    return add_activation(b, last_node(b));
-}
-
-static uint32_t build_row(struct builder *b, const uint32_t *inputs)
-{
-    const struct dv_arch_row *row = row_of(b);
-
-    switch (row->op) {
-    case DV_ARCH_CONV:
-        return build_repeats(b, inputs[0], build_conv);
-    case DV_ARCH_RESIDUAL:
-        return build_repeats(b, inputs[0], build_residual);
-    case DV_ARCH_BOTTLENECK:
-        return build_repeats(b, inputs[0], build_bottleneck);
-    case DV_ARCH_POOL:
-        return build_pool(b, inputs[0]);
-    case DV_ARCH_GLOBAL_POOL:
-        return add_global_pool(b, inputs[0], row->pooling);
-    case DV_ARCH_ADD:
-        return build_add(b, inputs);
-    case DV_ARCH_CONCAT:
-        return build_concat(b, inputs);
-    case DV_ARCH_DROPOUT:
-        return add_dropout(b, inputs[0], row->drop);
-    case DV_ARCH_FLATTEN:
-        return add_flatten(b, inputs[0]);
-    default:
-        return build_linear(b, inputs[0]);
+        builder->row = r;
+        graph->row_nodes[r] = dv_builder_lower(builder, inputs);
     }
 }
 
@@ -491,33 +390,25 @@ enum dv_status dv_graph_build(const struct dv_arch *arch, struct dv_shape input,
     uint32_t class_count, struct dv_arena *arena, struct dv_problems *problems,
     struct dv_graph **ret_graph, struct dv_error *reterr)
 {
-    struct dv_graph *graph = dv_arena_alloc(arena, sizeof(*graph));
-    struct builder b = {.arch = arch,
-        .arena = arena,
-        .problems = problems,
-        .graph = graph,
-        .row = UINT32_MAX,
-        .class_count = class_count};
+    struct dv_graph_builder builder = {
+        .arch = arch, .arena = arena, .problems = problems, .class_count = class_count};
 
+    assert(arch);
     assert(arch->row_count > 0);
+    assert(input.channels > 0);
+    assert(input.rows > 0);
+    assert(input.columns > 0);
+    assert(shape_is_countable(input));
     assert(class_count > 0);
+    assert(problems);
     assert(ret_graph);
-    graph->row_count = arch->row_count;
-    graph->row_nodes = dv_arena_array(arena, arch->row_count, sizeof(*graph->row_nodes));
-    graph->notes = dv_arena_array(arena, 2 * (size_t)arch->row_count, sizeof(*graph->notes));
-    (void)add_node(&b, DV_NODE_INPUT, "", NULL, 0, input);
-    for (b.row = 0; b.row < arch->row_count && !b.has_failed; b.row++) {
-        const struct dv_arch_row *row = &arch->rows[b.row];
-        uint32_t inputs[DV_ARCH_INPUTS_MAX];
-        for (uint32_t i = 0; i < row->from_count; i++) {
-            bool is_picture = row->from[i] == DV_ARCH_FROM_INPUT;
-            inputs[i] = is_picture ? 0 : graph->row_nodes[row->from[i]];
-        }
-        graph->row_nodes[b.row] = build_row(&b, inputs);
+
+    size_t count_before = problems->count;
+    dv_builder_run(&builder, input, arch->row_count - 1);
+    if (builder.has_failed) {
+        enum dv_status status = dv_check_finish(problems, count_before, reterr);
+        return status != DV_OK ? status : dv_fail(reterr, DV_INVALID, "the layers do not fit");
     }
-    if (b.has_failed) {
-        return dv_fail(reterr, DV_INVALID, "%s", problems->items[problems->count - 1].message);
-    }
-    *ret_graph = graph;
+    *ret_graph = builder.graph;
     return DV_OK;
 }

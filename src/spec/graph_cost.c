@@ -23,6 +23,7 @@ static const char *const op_names[DV_NODE_OP_COUNT] = {
 const char *dv_node_op_name(enum dv_node_op op)
 {
     assert(op < DV_NODE_OP_COUNT);
+
     return op_names[op];
 }
 
@@ -50,38 +51,56 @@ static uint64_t value_floats(const struct dv_node *node)
     return saturating_mul((uint64_t)node->shape.rows * node->shape.columns, node->shape.channels);
 }
 
+/* Numbers kept beside each other for the weights: themselves, gradients, state, averages. */
+static uint64_t weight_floats(const struct dv_graph *graph, struct dv_graph_use use)
+{
+    /* One more for the mask of weight decay. */
+    uint64_t copies = 3 + (uint64_t)use.optimizer_slots + (use.has_ema ? 1 : 0);
+    uint64_t statistics = 0;
+
+    for (uint32_t i = 0; i < graph->tensor_count; i++) {
+        statistics += graph->tensors[i].is_trained ? 0 : graph->tensors[i].count;
+    }
+    return saturating_add(
+        saturating_mul(graph->parameter_count, copies), saturating_mul(2, statistics));
+}
+
 uint64_t dv_graph_training_memory(const struct dv_graph *graph, struct dv_graph_use use)
 {
     uint64_t values = 0;
     uint64_t largest = 0;
 
+    assert(graph);
+
     for (uint32_t i = 0; i < graph->node_count; i++) {
         uint64_t floats = value_floats(&graph->nodes[i]);
+        /* An activation is made in place of, or together with, what comes before it. */
         bool is_fused = graph->nodes[i].op == DV_NODE_ACTIVATION;
         values = saturating_add(values, is_fused ? 0 : floats);
         largest = floats > largest ? floats : largest;
     }
     /* Kept values; at any moment three gradients and one working copy of the largest. */
     uint64_t a_picture = saturating_add(values, saturating_mul(4, largest));
-    uint64_t blocks =
-        2 + (uint64_t)use.optimizer_slots + 1 + (use.has_ema ? 1 : 0); /* + decay mask */
-    uint64_t floats = saturating_add(
-        saturating_mul(a_picture, use.batch_size), saturating_mul(graph->parameter_count, blocks));
+    uint64_t floats =
+        saturating_add(saturating_mul(a_picture, use.batch_size), weight_floats(graph, use));
     return saturating_mul(floats, sizeof(float));
 }
 
 static uint64_t node_macs(const struct dv_graph *graph, const struct dv_node *node)
 {
-    bool is_counted = node->op == DV_NODE_CONV || node->op == DV_NODE_LINEAR;
-
-    return is_counted ? graph->tensors[node->tensors[DV_TENSOR_WEIGHT]].count * node->shape.rows *
-                            node->shape.columns
-                      : 0;
+    if (node->op != DV_NODE_CONV && node->op != DV_NODE_LINEAR) {
+        return 0;
+    }
+    uint64_t weights = graph->tensors[node->tensors[DV_TENSOR_WEIGHT]].count;
+    return weights * node->shape.rows * node->shape.columns; /* counted when it was built */
 }
 
 void dv_graph_row_cost(
     const struct dv_graph *graph, uint32_t row, uint64_t *ret_parameters, uint64_t *ret_macs)
 {
+    assert(graph);
+    assert(row < graph->row_count);
+
     *ret_parameters = 0;
     *ret_macs = 0;
     for (uint32_t i = 0; i < graph->node_count; i++) {
@@ -103,6 +122,7 @@ struct dv_json *dv_graph_table(const struct dv_graph *graph, const struct dv_arc
     struct dv_json *table = dv_json_array();
 
     assert(arch->row_count == graph->row_count);
+
     for (uint32_t r = 0; r < graph->row_count; r++) {
         struct dv_shape shape = graph->nodes[graph->row_nodes[r]].shape;
         struct dv_json *row = dv_json_object();

@@ -45,7 +45,8 @@ struct dv_capabilities {
 /*
  * Read and check a request. Unknown members, wrong types, values out of range, a strategy or a
  * device that is not here, hyperparameters and architectures that are wrong in themselves: all
- * are in `problems`. Everything in the result lives in `arena`.
+ * are in `problems`. The result lives in `arena`; its hyperparameters and architecture are
+ * borrowed from `json`, which must live as long.
  */
 DV_MUST_CHECK enum dv_status dv_job_spec_parse(const struct dv_json *json,
     const struct dv_capabilities *capabilities, struct dv_arena *arena,
