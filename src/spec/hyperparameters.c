@@ -371,6 +371,9 @@ enum dv_status dv_hyperparameters_set_text(
     assert(dv_json_is_object(overrides));
     assert(assignment);
 
+    if (!dv_text_is_utf8(assignment, strlen(assignment))) {
+        return dv_fail(reterr, DV_INVALID, "a key or value is not UTF-8");
+    }
     const char *equals = strchr(assignment, '=');
     if (!equals) {
         return dv_fail(reterr, DV_INVALID, "\"%s\" is no key=value, such as epochs=10",
@@ -378,9 +381,6 @@ enum dv_status dv_hyperparameters_set_text(
     }
     char *key = dv_arena_strdup(arena, assignment);
     key[equals - assignment] = '\0';
-    if (!dv_text_is_utf8(assignment, strlen(assignment))) {
-        return dv_fail(reterr, DV_INVALID, "a key or value is not UTF-8");
-    }
     const struct parameter *parameter = find(key);
     dv_json_set(one, key, parameter ? text_to_json(parameter, equals + 1) : dv_json_null());
     dv_problems_init(&problems, arena, 1);
