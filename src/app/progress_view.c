@@ -169,7 +169,7 @@ void dv_progress_view_train(
         }
         return;
     }
-    if (progress->epoch > 0) {
+    if (dv_text_equal(progress->stage, "training") && progress->epoch > 0) {
         make_training_line(progress, sizeof(text), text);
     } else {
         (void)snprintf(text, sizeof(text), "%.40s", progress->stage);

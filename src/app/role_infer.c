@@ -81,7 +81,7 @@ static enum dv_status answer_one(const struct infer *infer, const struct dv_mess
 {
     DV_CLEANUP(dv_file_closep) int fd = dv_channel_take_fd(infer->role->channel);
     DV_CLEANUP(dv_freep) char *data = NULL;
-    size_t size;
+    size_t size = 0;
 
     enum dv_status status = read_picture(fd, &data, &size, reterr);
     if (status == DV_OK) {
