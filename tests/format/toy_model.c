@@ -28,8 +28,8 @@ static void build(struct toy_model *model, const struct toy_model_options *optio
     struct dv_shape input = {options->channels, options->rows, options->columns};
     struct dv_problems problems;
     struct dv_error error;
-    struct dv_arch *arch;
-    struct dv_graph *graph;
+    struct dv_arch *arch = NULL;
+    struct dv_graph *graph = NULL;
 
     dv_problems_init(&problems, model->arena, 5);
     enum dv_status status = dv_json_parse(options->arch, strlen(options->arch), &json, &error);

@@ -346,7 +346,7 @@ void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
         dropout_walk(op, a, a->inputs[0], false, a->output);
         break;
     default:
-        assert(!"no such op");
+        assert(false); /* no such op */
     }
     assert(!d->has_relu);
 }
@@ -400,7 +400,7 @@ void dv_onednn_light_backward(struct dv_op *op, const struct dv_op_args *a)
         dropout_walk(op, a, a->output_gradient, adds, a->input_gradients[0]);
         break;
     default:
-        assert(!"no such op");
+        assert(false); /* no such op */
     }
 }
 
