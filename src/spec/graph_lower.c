@@ -235,8 +235,7 @@ static uint32_t linear_out(struct dv_graph_builder *builder, uint32_t from)
                                      row->name, builder->class_count));
     } else if (row->out != builder->class_count) {
         dv_builder_fail(builder, "E_HEAD", "out",
-            dv_arena_printf(
-                builder->arena, "set %s.out=%u, or leave it out", row->name, builder->class_count),
+            dv_arena_printf(builder->arena, "set %s.out=%u", row->name, builder->class_count),
             "the last row has out=%u, the data set has %u classes.", row->out,
             builder->class_count);
     }
