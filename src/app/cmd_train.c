@@ -183,7 +183,7 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
             .take = take_max_restarts,
             .user = request},
         {.name = "resume",
-            .help = "go on with the unfinished job that has the same arguments",
+            .help = "go on with the job that has the same arguments",
             .flag = &request->is_resume},
         {.name = "detach", .help = "needs a server", .flag = &request->is_detached},
         {.name = "lr",
@@ -281,12 +281,18 @@ static void print_result(const struct dv_session *session, struct dv_json *resul
     (void)printf("%s\n", dv_json_get_string(result, "model_path", ""));
 }
 
+/* The one to go on with, or a new one: the command before may have been killed too early. */
 static enum dv_status get_job(struct dv_session *session, const struct request *request,
     const struct dv_job_spec *spec, const struct dv_dataset *dataset,
     struct dv_training_job *ret_job, struct dv_error *reterr)
 {
     if (request->is_resume) {
-        return dv_training_job_find(session, spec, ret_job, reterr);
+        enum dv_status status = dv_training_job_find(session, spec, ret_job, reterr);
+        if (status != DV_NOT_FOUND) {
+            return status;
+        }
+        dv_session_say(
+            session, "info", "no job with these arguments is there yet: a new one begins");
     }
     return dv_training_job_create(session, spec, dataset, ret_job, reterr);
 }
@@ -338,7 +344,8 @@ static enum dv_status train(struct dv_session *session, const struct request *re
     status = check(request, dataset.id, arena, &spec, reterr);
     if (status == DV_OK) {
         status = run_job(session, request, spec, &dataset, &reason, reterr);
-        *ret_reason = status == DV_OK ? NULL : dv_failure_reason_name(reason);
+        /* `error` says no more than the message does */
+        *ret_reason = reason == DV_FAILURE_ERROR ? NULL : dv_failure_reason_name(reason);
     }
     dv_dataset_finish(&dataset);
     return status;

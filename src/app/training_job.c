@@ -97,6 +97,20 @@ enum dv_status dv_training_job_create(struct dv_session *session, const struct d
     return status;
 }
 
+static bool is_completed(const struct dv_json *record)
+{
+    return dv_text_equal(dv_json_get_string(record, "status", ""), "completed");
+}
+
+static bool has_model(const struct dv_session *session, const struct dv_json *record)
+{
+    DV_CLEANUP(dv_freep)
+    char *path = dv_strprintf("%s/models/%s/versions/1", session->folder.path,
+        dv_json_get_string(record, "model_id", ""));
+
+    return dv_path_is_folder(path);
+}
+
 static bool is_same_spec(const struct dv_json *a, const struct dv_json *b)
 {
     DV_CLEANUP(dv_freep) char *text_a = dv_json_print_canonical(a);
@@ -118,7 +132,7 @@ enum dv_status dv_training_job_find(struct dv_session *session, const struct dv_
     }
     for (size_t i = dv_json_count(records); i-- > 0;) {
         struct dv_json *record = dv_json_at(records, i);
-        if (!dv_text_equal(dv_json_get_string(record, "status", ""), "completed") &&
+        if ((!is_completed(record) || has_model(session, record)) &&
             is_same_spec(dv_json_get(record, "spec"), wanted)) {
             return adopt(session, dv_json_ref(record), ret_job, reterr);
         }
@@ -340,6 +354,16 @@ static void note_failure(struct run *run, enum dv_status status)
     (void)saved;
 }
 
+static enum dv_status read_stored_result(
+    const struct dv_training_job *job, struct dv_json **ret_result, struct dv_error *reterr)
+{
+    char path[DV_PATH_SIZE];
+
+    enum dv_status status = dv_path_format(path, reterr, "%s/result.json", job->folder);
+    return status == DV_OK ? dv_json_read_file(path, DV_RECORD_SIZE_MAX, ret_result, reterr)
+                           : status;
+}
+
 enum dv_status dv_training_job_run(struct dv_session *session, struct dv_training_job *job,
     const struct dv_dataset *dataset, struct dv_json **ret_result,
     enum dv_failure_reason *ret_reason, struct dv_error *reterr)
@@ -349,6 +373,9 @@ enum dv_status dv_training_job_run(struct dv_session *session, struct dv_trainin
     assert(session->folder.lock_fd >= 0);
     assert(ret_result);
     assert(ret_reason);
+    if (is_completed(job->record)) {
+        return read_stored_result(job, ret_result, reterr);
+    }
     enum dv_status status = prepare(&run, reterr);
     if (status == DV_OK) {
         status = set_status(job, "running", NULL, reterr);

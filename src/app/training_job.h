@@ -32,13 +32,17 @@ DV_MUST_CHECK enum dv_status dv_training_job_create(struct dv_session *session,
     const struct dv_job_spec *spec, const struct dv_dataset *dataset,
     struct dv_training_job *ret_job, struct dv_error *reterr);
 
-/* The newest job that was not completed and has exactly this spec. DV_NOT_FOUND: there is none. */
+/*
+ * The newest job that has exactly this spec and whose model, if it is completed, is still there.
+ * DV_NOT_FOUND: there is none.
+ */
 DV_MUST_CHECK enum dv_status dv_training_job_find(struct dv_session *session,
     const struct dv_job_spec *spec, struct dv_training_job *ret_job, struct dv_error *reterr);
 
 /*
- * Run it to its end. The result (the caller's) is what the last line of `dv train --json` shows.
- * On failure *ret_reason is the typed reason. DV_CANCELLED: interrupted, to be gone on with.
+ * Run it to its end; one that is completed only gives its result again. The result (the caller's)
+ * is what the last line of `dv train --json` shows. On failure *ret_reason is the typed reason.
+ * DV_CANCELLED: interrupted, to be gone on with.
  */
 DV_MUST_CHECK enum dv_status dv_training_job_run(struct dv_session *session,
     struct dv_training_job *job, const struct dv_dataset *dataset, struct dv_json **ret_result,

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole program from outside: real commands, real roles, killed and interrupted."""
+
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+DV = sys.argv.pop(1)
+QUICK = ["--arch", "small_cnn", "--epochs", "4", "--batch-size", "16", "--set", "image_size=16"]
+
+
+def run(*arguments, check=0, **options):
+    result = subprocess.run([DV, *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                            **options)
+    if check is not None and result.returncode != check:
+        raise AssertionError(f"{arguments}: exit status {result.returncode}, not {check}\n"
+                             f"{result.stdout}\n{result.stderr}")
+    return result
+
+
+def lines_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def weights_hash(result):
+    path = pathlib.Path(result["model_path"]) / "weights.safetensors"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def children_of(pid):
+    try:
+        text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except FileNotFoundError:
+        return []
+    return [int(word) for word in text.split()]
+
+
+def worker_of(pid):
+    """The pid of the `dv worker` that this command has started, or None."""
+    for child in children_of(pid):
+        try:
+            if b"worker" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
+                return child
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return None
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError("it did not happen in time")
+
+
+class CommandLine(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = pathlib.Path(tempfile.mkdtemp(prefix="dv-cli-"))
+        cls.archive = cls.root / "shapes.zip"
+        run("sample", "shapes", cls.archive, "--classes", 3, "--count", 120, "--seed", 7)
+        cls.data = cls.root / "data"
+        cls.trained = lines_of(cls.train(cls.data, check=0).stdout)
+        cls.result = cls.trained[-1]
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.root)
+
+    @classmethod
+    def train(cls, data, *more, check=0):
+        return run("train", cls.archive, "--data", data, "--json", *QUICK, *more, check=check)
+
+    @classmethod
+    def start_train(cls, data, *more):
+        return subprocess.Popen([DV, "train", cls.archive, "--data", data, "--json", *QUICK, *more],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def test_training_prints_events_and_a_result(self):
+        kinds = {line["type"] for line in self.trained}
+        self.assertLessEqual({"progress", "result"}, kinds)
+        self.assertEqual(self.result["type"], "result")
+        for key in ("accuracy", "model_id", "model_path", "hyperparameters", "metrics"):
+            self.assertIn(key, self.result)
+        epochs = [line for line in self.trained if line.get("is_epoch_end")]
+        self.assertEqual([line["epoch"] for line in epochs], [1, 2, 3, 4])
+        self.assertTrue(all(line["status"] == "training" for line in epochs))
+
+    def test_the_model_can_be_listed_shown_measured_and_asked(self):
+        model = self.result["model_id"]
+        listed = lines_of(run("model", "list", "--data", self.data, "--json").stdout)[0]
+        self.assertIn(model, [item["id"] for item in listed["items"]])
+        measured = lines_of(run("evaluate", model, self.archive, "--data", self.data,
+                                "--json").stdout)
+        self.assertEqual(len(measured), 1)
+        self.assertAlmostEqual(measured[0]["accuracy"], self.result["accuracy"], places=6)
+        for key in ("loss", "correct", "total", "per_class"):
+            self.assertIn(key, measured[0])
+
+    def test_pictures_are_classified_and_bad_ones_named(self):
+        pictures = self.root / "pictures"
+        shutil.unpack_archive(self.archive, pictures)
+        picture = next(pictures.rglob("*.png"))
+        done = run("predict", self.result["model_id"], picture, "/etc/hostname", "--data", self.data,
+                   "--json", check=1)
+        good, bad = lines_of(done.stdout)
+        self.assertEqual(good["path"], str(picture))
+        self.assertEqual(len(good["predictions"]), 3)
+        self.assertEqual(bad["type"], "error")
+
+    def test_the_same_archive_is_one_data_set(self):
+        listed = lines_of(run("dataset", "list", "--data", self.data, "--json").stdout)[0]
+        self.assertEqual(listed["total"], 1)
+        shown = lines_of(run("dataset", "show", listed["items"][0]["id"], "--data", self.data,
+                             "--json").stdout)[0]
+        self.assertEqual(shown["readiness"], "ready")
+        self.assertEqual(shown["findings"], [])
+
+    def test_data_sets_are_made_and_deleted_with_their_files(self):
+        data = self.root / "made"
+        made = lines_of(run("dataset", "create", "my shapes", self.archive, "--data", data,
+                            "--json").stdout)[-1]
+        self.assertEqual(made["name"], "my shapes")
+        run("dataset", "delete", made["id"], "--data", data)
+        self.assertEqual(list((data / "datasets").iterdir()), [])
+        run("dataset", "show", made["id"], "--data", data, check=1)
+
+    def test_a_bad_archive_leaves_nothing_behind(self):
+        data = self.root / "bad"
+        archive = self.root / "bad.zip"
+        archive.write_bytes(self.archive.read_bytes()[:-100])
+        done = run("train", archive, "--data", data, "--json", check=1)
+        self.assertEqual(lines_of(done.stdout)[-1]["type"], "error")
+        self.assertEqual(list((data / "datasets").iterdir()), [])
+
+    def test_wrong_usage_is_exit_status_2(self):
+        for arguments in ([], ["nothing"], ["train"], ["train", "a", "b"], ["train", "a", "--lr"],
+                          ["train", self.archive, "--epochs", "0"], ["sample", "cats", "x.zip"],
+                          ["train", self.archive, "--detach"], ["dataset", "show"], ["worker"],
+                          ["train", self.archive, "--strategy", "magic", "--data", self.data]):
+            with self.subTest(arguments):
+                run(*arguments, check=2)
+
+    def test_every_command_has_help(self):
+        for command in ("train", "evaluate", "predict", "dataset", "model", "sample", "doctor"):
+            self.assertIn("usage: dv " + command, run(command, "--help").stdout)
+        self.assertIn("sandbox", lines_of(run("doctor", "--json").stdout)[0])
+
+    def test_a_second_command_is_told_of_the_first(self):
+        data = self.root / "busy"
+        first = self.start_train(data, "--set", "epochs=5000")
+        wait_for(lambda: worker_of(first.pid))
+        second = self.train(data, check=1)
+        self.assertIn(f"pid {first.pid}", lines_of(second.stdout)[-1]["message"])
+        first.send_signal(signal.SIGTERM)
+        self.assertEqual(first.wait(20), 130)
+        first.communicate()
+
+    def test_an_interrupt_ends_in_bounded_time_and_takes_the_worker_along(self):
+        data = self.root / "interrupted"
+        command = self.start_train(data, "--set", "epochs=5000")
+        worker = wait_for(lambda: worker_of(command.pid))
+        start = time.monotonic()
+        command.send_signal(signal.SIGINT)
+        output, _ = command.communicate(timeout=20)
+        self.assertEqual(command.returncode, 130)
+        self.assertLess(time.monotonic() - start, 6)
+        self.assertFalse(pathlib.Path(f"/proc/{worker}").exists())
+        self.assertIn("--resume", lines_of(output)[-1]["message"])
+
+    def test_a_worker_that_dies_too_often_fails_the_job_with_its_reason(self):
+        data = self.root / "dying"
+        command = self.start_train(data, "--set", "epochs=5000", "--max-restarts", "1")
+        killed = set()
+        while command.poll() is None:
+            worker = worker_of(command.pid)
+            if worker and worker not in killed:
+                os.kill(worker, signal.SIGKILL)
+                killed.add(worker)
+            time.sleep(0.01)
+        output, _ = command.communicate()
+        self.assertEqual(command.returncode, 1)
+        self.assertEqual(len(killed), 2)
+        self.assertEqual(lines_of(output)[-1]["failure_reason"], "signal")
+
+    def test_a_time_limit_ends_the_job_with_its_reason(self):
+        data = self.root / "timeout"
+        done = self.train(data, "--set", "epochs=5000", "--timeout", "1", check=1)
+        self.assertEqual(lines_of(done.stdout)[-1]["failure_reason"], "timeout")
+
+    def test_twenty_killed_workers_change_no_bit_of_the_model(self):
+        data = self.root / "killed"
+        seed = int(os.environ.get("DV_TEST_SEED", time.time()))
+        print("seed", seed, file=sys.stderr)
+        chance = random.Random(seed)
+        # The engine's measured choices are part of the bits: both runs use the same.
+        shutil.copytree(self.data / "cache", data / "cache")
+        command = self.start_train(data, "--max-restarts", "25")
+        for _ in range(20):
+            worker = wait_for(lambda: command.poll() is not None or worker_of(command.pid))
+            if command.poll() is not None:
+                break
+            time.sleep(chance.uniform(0, 0.6))
+            try:
+                os.kill(worker, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            wait_for(lambda: command.poll() is not None or worker_of(command.pid) != worker)
+        output, errors = command.communicate(timeout=300)
+        self.assertEqual(command.returncode, 0, output + errors)
+        result = lines_of(output)[-1]
+        self.assertGreater(result["restarts"], 0)
+        self.assertEqual(weights_hash(result), weights_hash(self.result))
+        self.assertEqual(result["accuracy"], self.result["accuracy"])
+
+    def test_a_killed_command_goes_on_with_resume_and_ends_the_same(self):
+        data = self.root / "resumed"
+        shutil.copytree(self.data / "cache", data / "cache")
+        for delay in (0.0, 0.5, 1.0):
+            command = self.start_train(data, "--resume")
+            worker = wait_for(lambda: command.poll() is not None or worker_of(command.pid))
+            time.sleep(delay)
+            command.kill()
+            command.communicate()
+            if worker is not True:
+                wait_for(lambda: not pathlib.Path(f"/proc/{worker}").exists())
+        result = lines_of(self.train(data, "--resume").stdout)[-1]
+        self.assertEqual(weights_hash(result), weights_hash(self.result))
+        self.assertEqual(len(list((data / "jobs").iterdir())), 1)
+        again = lines_of(self.train(data, "--resume").stdout)[-1]
+        self.assertEqual(again["model_id"], result["model_id"])
+
+
+if __name__ == "__main__":
+    unittest.main()
