@@ -141,11 +141,11 @@ static bool read_op(struct reader *reader, const struct dv_json *json, enum dv_a
     for (size_t i = 0; i < DV_ARCH_OP_COUNT; i++) {
         names[i] = dv_arch_op_name((enum dv_arch_op)i);
     }
-    const char *nearest = text ? dv_check_nearest(text, names, DV_ARRAY_SIZE(names)) : NULL;
+    const char *nearest = dv_check_nearest(text ? text : "", names, DV_ARRAY_SIZE(names));
     const char *fix = dv_arena_printf(reader->arena, "set %s.op=\"%s\"", reader->place.name,
-        nearest    ? nearest
-        : is_later ? "residual"
-                   : "conv");
+        is_later  ? "residual"
+        : nearest ? nearest
+                  : "conv");
     const char *legal = dv_check_list(reader->arena, names, DV_ARRAY_SIZE(names));
     if (!value) {
         dv_problems_add(reader->place.problems, "E_FIELD", pointer, fix,

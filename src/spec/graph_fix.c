@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SIZE_TRIALS_MAX = 64, OUT_SMALL = 64, ROWS_TEXT_SIZE_MAX = 1024 };
+enum { SIZE_TRIALS_MAX = 64, OUT_SMALL = 64, ROWS_TEXT_SIZE_MAX = 1024, POOL_SIDE_MAX = 11 };
 
 /*
  * Does the network build up to and including row_last when this row is as in `changed`? Puts the
@@ -155,6 +155,31 @@ static void insert_row(struct inserted *inserted, const char *op, const char *fi
     memcpy(inserted->from, name, sizeof(name));
 }
 
+static uint32_t slide(uint32_t side, struct dv_window window)
+{
+    uint32_t padded = side + 2 * window.padding;
+
+    return padded < window.kernel ? 0 : (padded - window.kernel) / window.stride + 1;
+}
+
+/* The smallest legal pool that makes one map as large as another; a kernel of 1 if they are. */
+static bool find_window(struct dv_shape is, struct dv_shape wanted, struct dv_window *ret_window)
+{
+    for (uint32_t kernel = 1; kernel <= POOL_SIDE_MAX; kernel++) {
+        for (uint32_t stride = 1; stride <= (kernel == 1 ? 1 : POOL_SIDE_MAX); stride++) {
+            for (uint32_t padding = 0; padding <= kernel / 2; padding++) {
+                struct dv_window window = {kernel, stride, padding};
+                if (slide(is.rows, window) == wanted.rows &&
+                    slide(is.columns, window) == wanted.columns) {
+                    *ret_window = window;
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
 /* Rows that bring `from` into the shape of `to`; false where no such rows are simple. */
 static bool insert_rows(
     struct inserted *inserted, uint32_t from, uint32_t to, bool has_channels_to_fit)
@@ -162,7 +187,7 @@ static bool insert_rows(
     const struct dv_graph_builder *builder = inserted->builder;
     struct dv_shape is = dv_builder_shape(builder, from);
     struct dv_shape wanted = dv_builder_shape(builder, to);
-    char fields[80];
+    char fields[96];
 
     if (builder->is_flat[to]) {
         if (!builder->is_flat[from]) {
@@ -182,13 +207,14 @@ static bool insert_rows(
     if (builder->is_flat[from]) {
         return false;
     }
-    uint32_t factor = is.rows / wanted.rows;
-    if (factor < 1 || factor > 11 || is.rows / factor != wanted.rows ||
-        is.columns / factor != wanted.columns) {
+    struct dv_window window;
+    if (!find_window(is, wanted, &window)) {
         return false;
     }
-    if (factor > 1) {
-        (void)snprintf(fields, sizeof(fields), ",\"pool\":\"avg\",\"kernel\":%u", factor);
+    if (window.kernel > 1) {
+        (void)snprintf(fields, sizeof(fields),
+            ",\"pool\":\"avg\",\"kernel\":%u,\"stride\":%u,\"padding\":%u", window.kernel,
+            window.stride, window.padding);
         insert_row(inserted, "pool", fields);
     }
     if (has_channels_to_fit && is.channels != wanted.channels) {
@@ -231,9 +257,6 @@ const char *dv_graph_fix_join(
         if (fix) {
             return fix;
         }
-    }
-    if (row->from_count > 2) {
-        return ""; /* one row put in would leave the others as they are */
     }
     const char *fix = fix_between(builder, inputs, differing, 0);
     return fix[0] ? fix : fix_between(builder, inputs, 0, differing);
