@@ -215,9 +215,13 @@ static void compact_form_reads_back_as_the_same_rows(void **state)
     for (size_t i = 0; i < DV_ARRAY_SIZE(names); i++) {
         struct spec_test t = spec_test_build_json(dv_json_string(names[i]));
         struct spec_test again = spec_test_build_json(dv_arch_to_json(t.arch));
-        assert_int_equal(again.arch->row_count, t.arch->row_count);
-        for (uint32_t r = 0; r < t.arch->row_count; r++) {
-            assert_memory_equal(&again.arch->rows[r], &t.arch->rows[r], sizeof(t.arch->rows[r]));
+        char first[DV_SHA256_TEXT_SIZE], second[DV_SHA256_TEXT_SIZE];
+        dv_arch_hash(t.arch, first);
+        dv_arch_hash(again.arch, second);
+        assert_string_equal(first, second);
+        assert_int_equal(again.graph->tensor_count, t.graph->tensor_count);
+        for (uint32_t j = 0; j < t.graph->tensor_count; j++) {
+            assert_string_equal(again.graph->tensors[j].name, t.graph->tensors[j].name);
         }
         spec_test_finish(&again);
         spec_test_finish(&t);
