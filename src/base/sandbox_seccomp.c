@@ -112,7 +112,7 @@ static int add_strict_rules(scmp_filter_ctx filter)
     }
     if (result == 0) {
         result = seccomp_rule_add(
-            filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+            filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
     }
     return result;
 }
