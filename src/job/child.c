@@ -302,7 +302,8 @@ enum dv_status dv_child_handshake(struct dv_child *child, const struct dv_messag
     if (status == DV_OK) {
         status = dv_child_send(child, job, -1, reterr);
     }
-    if (status == DV_OK) {
+    /* One that has closed already may have said why before it did. */
+    if (status == DV_OK || status == DV_NOT_FOUND) {
         status = expect(child, DV_MESSAGE_ACK, ACK_TIMEOUT_MS, ret_ack, reterr);
     }
     return status;
