@@ -88,7 +88,7 @@ static struct block *block_with_room(struct dv_arena *arena, size_t size)
 
 void *dv_arena_alloc(struct dv_arena *arena, size_t size)
 {
-    const size_t alignment = sizeof(max_align_t);
+    const size_t alignment = _Alignof(max_align_t);
 
     assert(arena);
     assert(size < SIZE_MAX - alignment);

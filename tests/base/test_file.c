@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/alloc.h"
+#include "base/fault.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/dv-test-file-XXXXXX";
+static char path[DV_PATH_SIZE];
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder)) {
+        return -1;
+    }
+    return dv_path_format(path, NULL, "%s/file", folder) == DV_OK ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return dv_folder_remove(folder, NULL) == DV_OK ? 0 : -1;
+}
+
+static void expect_content(const char *wanted)
+{
+    char *data;
+    size_t size;
+
+    assert_int_equal(dv_file_read(path, 1000, &data, &size, NULL), DV_OK);
+    assert_string_equal(data, wanted);
+    assert_int_equal(size, strlen(wanted));
+    dv_free(data);
+}
+
+static size_t count_files(void)
+{
+    DIR *list = opendir(folder);
+    size_t count = 0;
+
+    assert_non_null(list);
+    for (struct dirent *entry = readdir(list); entry; entry = readdir(list)) {
+        count += entry->d_name[0] != '.';
+    }
+    (void)closedir(list);
+    return count;
+}
+
+static void a_write_that_fails_anywhere_leaves_the_old_file_and_nothing_else(void **state)
+{
+    static const char *const points[] = {"open", "write", "sync", "rename"};
+    struct dv_error error;
+
+    (void)state;
+    assert_int_equal(dv_file_write(path, "old", 3, NULL), DV_OK);
+    for (size_t i = 0; i < DV_ARRAY_SIZE(points); i++) {
+        dv_fault_arm(points[i], 1);
+        enum dv_status status = dv_file_write(path, "new", 3, &error);
+        assert_true(dv_fault_disarm());
+        assert_int_not_equal(status, DV_OK);
+        assert_true(strlen(error.text) > 0);
+        expect_content("old");
+        assert_int_equal(count_files(), 1);
+    }
+    assert_int_equal(dv_file_write(path, "new", 3, NULL), DV_OK);
+    expect_content("new");
+}
+
+static void a_full_disk_has_its_own_status(void **state)
+{
+    (void)state;
+    dv_fault_arm("write", 1);
+    assert_int_equal(dv_file_write(path, "x", 1, NULL), DV_NO_SPACE);
+    assert_true(dv_fault_disarm());
+}
+
+static void a_file_above_the_limit_is_refused(void **state)
+{
+    char *data = NULL;
+    size_t size = 0;
+
+    (void)state;
+    assert_int_equal(dv_file_write(path, "12345", 5, NULL), DV_OK);
+    assert_int_equal(dv_file_read(path, 5, &data, &size, NULL), DV_OK);
+    dv_free(data);
+    assert_int_equal(dv_file_read(path, 4, &data, &size, NULL), DV_TOO_LARGE);
+}
+
+static void removing_a_folder_follows_no_link(void **state)
+{
+    char inside[DV_PATH_SIZE];
+    char link[DV_PATH_SIZE + 8];
+
+    (void)state;
+    assert_int_equal(dv_file_write(path, "kept", 4, NULL), DV_OK);
+    assert_int_equal(dv_path_format(inside, NULL, "%s/a/b", folder), DV_OK);
+    assert_int_equal(dv_folder_make(inside, NULL), DV_OK);
+    (void)snprintf(link, sizeof(link), "%s/link", inside);
+    assert_int_equal(symlink(folder, link), 0);
+    assert_int_equal(dv_path_format(inside, NULL, "%s/a", folder), DV_OK);
+    assert_int_equal(dv_folder_remove(inside, NULL), DV_OK);
+    assert_false(dv_path_exists(inside));
+    expect_content("kept");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_write_that_fails_anywhere_leaves_the_old_file_and_nothing_else),
+        cmocka_unit_test(a_full_disk_has_its_own_status),
+        cmocka_unit_test(a_file_above_the_limit_is_refused),
+        cmocka_unit_test(removing_a_folder_follows_no_link),
+    };
+
+    return cmocka_run_group_tests_name("file", tests, set_up, tear_down);
+}
