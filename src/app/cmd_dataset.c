@@ -30,6 +30,7 @@ static enum dv_status create(
 {
     struct dv_dataset dataset;
 
+    dv_session_print_events(session);
     enum dv_status status = dv_data_folder_lock(&session->folder, reterr);
     if (status == DV_OK) {
         status = dv_dataset_create(session, arguments[1], arguments[0], false, &dataset, reterr);

@@ -28,9 +28,7 @@ static void on_progress(void *user, const struct dv_message_progress *progress)
 {
     struct dv_session *session = user;
 
-    if (!session->is_json) { /* the result is all that --json prints */
-        dv_progress_view_train(&session->view, progress);
-    }
+    dv_progress_view_train(&session->view, progress);
 }
 
 static void print_result(const struct request *request, struct dv_json *result)

@@ -361,6 +361,7 @@ static int run(const struct request *request, const char *source)
     if (status != DV_OK) {
         return dv_command_fail(request->common.is_json, &error);
     }
+    dv_session_print_events(&session);
     status = train(&session, request, source, &reason, &error);
     dv_session_close(&session);
     if (status == DV_OK) {

@@ -144,6 +144,9 @@ void dv_progress_view_ingest(
 {
     char text[128];
 
+    if (view->is_silent) {
+        return;
+    }
     (void)snprintf(text, sizeof(text), "%.40s %lld/%lld", progress->stage,
         (long long)progress->step, (long long)progress->steps);
     if (view->is_json) {
@@ -163,6 +166,9 @@ void dv_progress_view_train(
 {
     char text[256];
 
+    if (view->is_silent) {
+        return;
+    }
     if (view->is_json) {
         if (progress->is_epoch_end || is_due(view, progress->stage, JSON_INTERVAL_NS)) {
             print_json(view, progress, true);

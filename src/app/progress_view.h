@@ -13,6 +13,7 @@
 struct dv_message_progress;
 
 struct dv_progress_view {
+    bool is_silent; /* shows nothing */
     bool is_json;
     bool is_terminal;
     bool has_line; /* a redrawn line stands unfinished */

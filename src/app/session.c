@@ -34,8 +34,15 @@ enum dv_status dv_session_open(
         return status;
     }
     dv_progress_view_init(&session.view, common->is_json);
+    session.view.is_silent = common->is_json;
     *ret_session = session;
     return DV_OK;
+}
+
+void dv_session_print_events(struct dv_session *session)
+{
+    session->has_events = session->is_json;
+    session->view.is_silent = false;
 }
 
 void dv_session_close(struct dv_session *session)
@@ -52,7 +59,7 @@ bool dv_session_is_interrupted(const struct dv_session *session)
 
 void dv_session_say(struct dv_session *session, const char *level, const char *text)
 {
-    if (session->is_json) {
+    if (session->has_events) {
         struct dv_json *line = dv_json_object();
         dv_json_set_string(line, "type", "log");
         dv_json_set_string(line, "level", level);

@@ -20,6 +20,7 @@ struct dv_session {
     struct dv_data_folder folder;
     struct dv_progress_view view;
     bool is_json;
+    bool has_events; /* --json prints what happens, not the result alone */
     int interrupt_fd;
     int64_t thread_count; /* processors this process may use */
 };
@@ -27,6 +28,9 @@ struct dv_session {
 DV_MUST_CHECK enum dv_status dv_session_open(const struct dv_common_options *common,
     struct dv_session *ret_session, struct dv_error *reterr);
 void dv_session_close(struct dv_session *session);
+
+/* With --json print events from now on; at first only a command's result is printed. */
+void dv_session_print_events(struct dv_session *session);
 
 /* Has someone asked this command to stop? */
 bool dv_session_is_interrupted(const struct dv_session *session);
@@ -56,7 +60,9 @@ struct dv_role_outcome {
 DV_MUST_CHECK enum dv_status dv_role_call(struct dv_session *session,
     const struct dv_role_call *call, struct dv_role_outcome *ret_outcome, struct dv_error *reterr);
 
-/* A line for people on standard error (never with --json), or an object of type `log`. */
+/*
+ * A line for people on standard error, or, where --json prints events, an object of type `log`.
+ */
 void dv_session_say(struct dv_session *session, const char *level, const char *text);
 
 #endif

@@ -84,10 +84,12 @@ static int play_polite(struct dv_channel *channel)
     struct dv_message message;
 
     say_hello(channel, "polite");
-    return dv_message_receive(channel, -1, &message, NULL) == DV_OK &&
-                   message.type == DV_MESSAGE_CANCEL
-               ? 5
-               : 73;
+    if (dv_message_receive(channel, -1, &message, NULL) != DV_OK) {
+        return 73;
+    }
+    bool is_asked = message.type == DV_MESSAGE_CANCEL;
+    dv_message_finish(&message);
+    return is_asked ? 5 : 74;
 }
 
 /* Only SIGKILL ends it. */
