@@ -8,7 +8,7 @@
  * order of draws is part of what a seed means.
  *
  *   none     as it is
- *   crop     moved by up to 1/8 of the side, the edge reflected
+ *   crop     moved by up to 1/16 of the side, the edge reflected
  *   flip     the same, and mirrored left to right half of the time
  *   cutout   the same, and a square of 3/8 of the side set to the mean
  *   strong   a box of 35 to 100 % of the area and 3:4 to 4:3 of the aspect resized to the whole,

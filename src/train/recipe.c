@@ -33,7 +33,7 @@ struct kind {
 
 /* clang-format off */
 static const struct kind kinds[] = {
-    [DV_RECIPE_TINY_GREY]   = {0.10, 128, 5e-4, 0.1,  9, 54000, 120},
+    [DV_RECIPE_TINY_GREY]   = {0.10, 128, 5e-4, 0.1, 12, 54000, 120},
     [DV_RECIPE_TINY_COLOUR] = {0.10, 128, 5e-4, 0.1, 10, 45000, 120},
     [DV_RECIPE_SMALL]       = {0.10, 128, 5e-4, 0.2, 10, 45000, 100},
     [DV_RECIPE_PHOTO]       = {0.10,  64, 5e-4, 0.2, 10, 50000, 120},
