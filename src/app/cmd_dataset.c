@@ -2,6 +2,7 @@
 
 /* `dv dataset create | list | show | delete`. */
 
+#include "app/actions.h"
 #include "app/command.h"
 #include "app/dataset_store.h"
 #include "app/session.h"
@@ -19,9 +20,6 @@ static const struct dv_command_help help = {
     .usage = "dv dataset create NAME FILE.zip|DIR | list | show ID | delete ID",
     .summary = "Make a data set of an archive or a folder of pictures; look at it; delete it.",
 };
-
-typedef enum dv_status (*action_fn)(
-    struct dv_session *session, const char *const *arguments, struct dv_error *reterr);
 
 /* --- create and list -------------------------------------------------------------------- */
 
@@ -156,70 +154,35 @@ static enum dv_status show(
 
 /* --- delete ----------------------------------------------------------------------------- */
 
-static enum dv_status delete (
-    struct dv_session *session, const char *const *arguments, struct dv_error *reterr) {
+static enum dv_status delete_one(
+    struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
+{
     struct dv_dataset dataset;
 
     enum dv_status status = dv_data_folder_lock(&session->folder, reterr);
-    if (status == DV_OK){status = dv_dataset_find(session, arguments[0], &dataset, reterr);}
-if (status != DV_OK)
-{
+    if (status == DV_OK) {
+        status = dv_dataset_find(session, arguments[0], &dataset, reterr);
+    }
+    if (status != DV_OK) {
+        return status;
+    }
+    status = dv_data_folder_delete(&session->folder, "datasets", dataset.id, reterr);
+    if (status == DV_OK) {
+        dv_actions_print_deleted(session, dataset.id);
+    }
+    dv_dataset_finish(&dataset);
     return status;
 }
-status = dv_data_folder_delete(&session->folder, "datasets", dataset.id, reterr);
-if (status == DV_OK && session->is_json) {
-    struct dv_json *line = dv_json_object();
-    dv_json_set_string(line, "type", "result");
-    dv_json_set_string(line, "deleted", dataset.id);
-    dv_print_json(line);
-}
-dv_dataset_finish(&dataset);
-return status;
-}
 
-/* --- The command ------------------------------------------------------------------------ */
-
-static const struct {
-    const char *name;
-    size_t argument_count;
-    action_fn run;
-} actions[] = {{"create", 2, create}, {"list", 0, list}, {"show", 1, show}, {"delete", 1, delete}};
-
-static action_fn find_action(const struct dv_arguments *arguments)
-{
-    for (size_t i = 0; i < DV_ARRAY_SIZE(actions); i++) {
-        if (dv_text_equal(actions[i].name, arguments->items[0]) &&
-            actions[i].argument_count == arguments->count - 1) {
-            return actions[i].run;
-        }
-    }
-    return NULL;
-}
+static const struct dv_action actions[] = {
+    {"create", 2, create},
+    {"list", 0, list},
+    {"show", 1, show},
+    {"delete", 1, delete_one},
+    {0},
+};
 
 int dv_cmd_dataset(int argc, char **argv)
 {
-    struct dv_common_options common = dv_common_options_default();
-    const struct dv_option options[] = {DV_COMMON_OPTIONS(common), {0}};
-    struct dv_arguments arguments;
-    struct dv_session session;
-    struct dv_error error = {0};
-    bool is_over;
-
-    int result = dv_command_begin(&help, options, argc, argv, 1, 3, &arguments, &is_over);
-    if (is_over) {
-        return result;
-    }
-    action_fn run = find_action(&arguments);
-    if (!run) {
-        (void)fprintf(stderr, "usage: %s\n", help.usage);
-        dv_free(arguments.items);
-        return DV_EXIT_USAGE;
-    }
-    enum dv_status status = dv_session_open(&common, &session, &error);
-    if (status == DV_OK) {
-        status = run(&session, arguments.items + 1, &error);
-        dv_session_close(&session);
-    }
-    dv_free(arguments.items);
-    return status == DV_OK ? DV_EXIT_DONE : dv_command_fail(common.is_json, &error);
+    return dv_actions_run(&help, actions, argc, argv);
 }

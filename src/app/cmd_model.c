@@ -2,6 +2,7 @@
 
 /* `dv model list | show | delete`. */
 
+#include "app/actions.h"
 #include "app/command.h"
 #include "app/session.h"
 #include "base/alloc.h"
@@ -17,9 +18,6 @@ static const struct dv_command_help help = {
     .summary = "Look at trained models; delete one with its files.",
 };
 
-typedef enum dv_status (*action_fn)(
-    struct dv_session *session, const char *id, struct dv_error *reterr);
-
 static void print_row(const struct dv_json *record)
 {
     (void)printf("%s  %6.2f %%  %-10s %s\n", dv_json_get_string(record, "id", ""),
@@ -27,11 +25,12 @@ static void print_row(const struct dv_json *record)
         dv_json_get_string(record, "name", ""));
 }
 
-static enum dv_status list(struct dv_session *session, const char *id, struct dv_error *reterr)
+static enum dv_status list(
+    struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *records = NULL;
 
-    (void)id;
+    (void)arguments;
     enum dv_status status =
         dv_data_folder_records(&session->folder, "models", RECORD_NAME, &records, reterr);
     if (status != DV_OK) {
@@ -50,8 +49,10 @@ static enum dv_status list(struct dv_session *session, const char *id, struct dv
     return DV_OK;
 }
 
-static enum dv_status show(struct dv_session *session, const char *id, struct dv_error *reterr)
+static enum dv_status show(
+    struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
+    const char *id = arguments[0];
     DV_CLEANUP(dv_json_unrefp) struct dv_json *record = NULL;
 
     enum dv_status status =
@@ -71,66 +72,34 @@ static enum dv_status show(struct dv_session *session, const char *id, struct dv
     return DV_OK;
 }
 
-static enum dv_status delete (struct dv_session *session, const char *id, struct dv_error *reterr) {
+static enum dv_status delete_one(
+    struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
+{
     DV_CLEANUP(dv_json_unrefp) struct dv_json *record = NULL;
+    const char *id = arguments[0];
 
     enum dv_status status = dv_data_folder_lock(&session->folder, reterr);
-    if (status == DV_OK){status = dv_data_folder_record(
-                             &session->folder, "models", id, RECORD_NAME, &record, reterr);}
-if (status == DV_OK)
-{
-    status = dv_data_folder_delete(&session->folder, "models", id, reterr);
-}
-if (status == DV_OK && session->is_json) {
-    struct dv_json *line = dv_json_object();
-    dv_json_set_string(line, "type", "result");
-    dv_json_set_string(line, "deleted", id);
-    dv_print_json(line);
-}
-return status;
-}
-
-static const struct {
-    const char *name;
-    bool has_id;
-    action_fn run;
-} actions[] = {{"list", false, list}, {"show", true, show}, {"delete", true, delete}};
-
-static action_fn find_action(const struct dv_arguments *arguments)
-{
-    for (size_t i = 0; i < DV_ARRAY_SIZE(actions); i++) {
-        if (dv_text_equal(actions[i].name, arguments->items[0]) &&
-            arguments->count == (actions[i].has_id ? 2u : 1u)) {
-            return actions[i].run;
-        }
+    if (status == DV_OK) {
+        status =
+            dv_data_folder_record(&session->folder, "models", id, RECORD_NAME, &record, reterr);
     }
-    return NULL;
+    if (status == DV_OK) {
+        status = dv_data_folder_delete(&session->folder, "models", id, reterr);
+    }
+    if (status == DV_OK) {
+        dv_actions_print_deleted(session, id);
+    }
+    return status;
 }
+
+static const struct dv_action actions[] = {
+    {"list", 0, list},
+    {"show", 1, show},
+    {"delete", 1, delete_one},
+    {0},
+};
 
 int dv_cmd_model(int argc, char **argv)
 {
-    struct dv_common_options common = dv_common_options_default();
-    const struct dv_option options[] = {DV_COMMON_OPTIONS(common), {0}};
-    struct dv_arguments arguments;
-    struct dv_session session;
-    struct dv_error error = {0};
-    bool is_over;
-
-    int result = dv_command_begin(&help, options, argc, argv, 1, 2, &arguments, &is_over);
-    if (is_over) {
-        return result;
-    }
-    action_fn run = find_action(&arguments);
-    if (!run) {
-        (void)fprintf(stderr, "usage: %s\n", help.usage);
-        dv_free(arguments.items);
-        return DV_EXIT_USAGE;
-    }
-    enum dv_status status = dv_session_open(&common, &session, &error);
-    if (status == DV_OK) {
-        status = run(&session, arguments.count > 1 ? arguments.items[1] : NULL, &error);
-        dv_session_close(&session);
-    }
-    dv_free(arguments.items);
-    return status == DV_OK ? DV_EXIT_DONE : dv_command_fail(common.is_json, &error);
+    return dv_actions_run(&help, actions, argc, argv);
 }

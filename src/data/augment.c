@@ -81,8 +81,8 @@ static uint32_t reflect(int64_t index, uint32_t count)
 }
 
 /*
- * A sixteenth of the side: two pixels of 28 or 32, as the short recipes do that train in ten epochs
- * (hlb-CIFAR10, airbench). The four of the longer classic recipes leave ten epochs underfitted.
+ * A sixteenth of the side: two pixels of 28 or 32, as the recipes do that train in about ten
+ * epochs (hlb-CIFAR10, airbench).
  */
 static int64_t draw_shift(struct dv_random *random, uint32_t side)
 {

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "pack/pack.h"
 #include "spec/hyperparameters.h"
 #include "spec/job_spec.h"
@@ -34,6 +35,7 @@ struct dv_json *dv_train_describe(void)
 
     for (size_t i = 0; (strategy = dv_strategy_at(i)) != NULL; i++) {
         struct dv_json *item = dv_json_object();
+        assert(dv_text_equal(strategy_names[i], dv_strategy_name(strategy))); /* one list, twice */
         dv_json_set_string(item, "name", dv_strategy_name(strategy));
         dv_json_set_string(item, "title", dv_strategy_title(strategy));
         dv_json_set_bool(item, "can_run", true);
