@@ -201,29 +201,28 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(lines_of(done.stdout)[-1]["failure_reason"], "timeout")
 
     def test_twenty_killed_workers_change_no_bit_of_the_model(self):
-        data = self.root / "killed"
         seed = int(os.environ.get("DV_TEST_SEED", time.time()))
         print("seed", seed, file=sys.stderr)
         chance = random.Random(seed)
+        longer = ("--set", "epochs=200")
+        whole = lines_of(self.train(self.root / "whole", *longer).stdout)[-1]
+        data = self.root / "killed"
         # The engine's measured choices are part of the bits: both runs use the same.
-        shutil.copytree(self.data / "cache", data / "cache")
-        command = self.start_train(data, "--max-restarts", "25")
-        for _ in range(20):
+        shutil.copytree(self.root / "whole" / "cache", data / "cache")
+        command = self.start_train(data, *longer, "--max-restarts", "20")
+        for kill in range(20):
             worker = wait_for(lambda: command.poll() is not None or worker_of(command.pid))
-            if command.poll() is not None:
-                break
-            time.sleep(chance.uniform(0, 0.6))
-            try:
-                os.kill(worker, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            self.assertIsNone(command.poll(), f"it ended after {kill} kills")
+            time.sleep(chance.uniform(0, 0.4))
+            self.assertIsNone(command.poll(), f"it ended after {kill} kills")
+            os.kill(worker, signal.SIGKILL)
             wait_for(lambda: command.poll() is not None or worker_of(command.pid) != worker)
         output, errors = command.communicate(timeout=300)
         self.assertEqual(command.returncode, 0, output + errors)
         result = lines_of(output)[-1]
-        self.assertGreater(result["restarts"], 0)
-        self.assertEqual(weights_hash(result), weights_hash(self.result))
-        self.assertEqual(result["accuracy"], self.result["accuracy"])
+        self.assertEqual(result["restarts"], 20)
+        self.assertEqual(weights_hash(result), weights_hash(whole))
+        self.assertEqual(result["accuracy"], whole["accuracy"])
 
     def test_a_killed_command_goes_on_with_resume_and_ends_the_same(self):
         data = self.root / "resumed"

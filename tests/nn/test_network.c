@@ -214,9 +214,14 @@ static void a_batch_that_is_not_full_counts_only_its_own_pictures(void **state)
     dv_network_destroy(network);
 }
 
-/* Whatever the size: oneDNN keeps small maps of arguments of its own, so only large ones count. */
+/*
+ * What is asked of the C library in pieces of 4 KiB and more. Not counted is what oneDNN asks for
+ * in small maps of arguments at each call, and by posix_memalign(), which is where its matrix
+ * product takes a buffer to pack a matrix into and gives it back before it returns.
+ */
 static size_t large_allocations;
 
+#if !defined(__SANITIZE_ADDRESS__) /* which has a malloc of its own, there before any other */
 void *__libc_malloc(size_t size);
 void *malloc(size_t size)
 {
@@ -224,12 +229,31 @@ void *malloc(size_t size)
     return __libc_malloc(size);
 }
 
+void *__libc_calloc(size_t count, size_t size);
+void *calloc(size_t count, size_t size)
+{
+    large_allocations += count * size >= 4096;
+    return __libc_calloc(count, size);
+}
+
+void *__libc_memalign(size_t alignment, size_t size);
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    large_allocations += size >= 4096;
+    return __libc_memalign(alignment, size);
+}
+#endif
+
 static void a_step_allocates_nothing_after_the_first(void **state)
 {
     struct fixture *f = *state;
-    struct dv_network *network = make(f, "onednn", NULL);
     uint32_t correct;
 
+    struct dv_network *network = make(f, "onednn", NULL);
+    if (large_allocations == 0) {
+        dv_network_destroy(network);
+        skip(); /* nothing is seen: a sanitizer's allocator */
+    }
     for (uint64_t step = 0; step < 2; step++) {
         (void)dv_network_train(network, f->pixels, f->labels, BATCH, 0.1, step, &correct);
     }
