@@ -76,6 +76,17 @@ static void send_failure(struct dv_role *role, const struct dv_error *error)
 
 /* --- Locking in ------------------------------------------------------------------------- */
 
+/* What the parent allows, the role's own limit, or what the machine has; the least of them. */
+static uint64_t choose_memory_max(const struct dv_role_impl *impl, const struct dv_message_job *job)
+{
+    uint64_t size = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t own = impl->sandbox.data_size_max;
+    uint64_t allowed = job->memory_max > 0 ? (uint64_t)job->memory_max : 0;
+
+    size = own > 0 && own < size ? own : size;
+    return allowed > 0 && allowed < size ? allowed : size;
+}
+
 static enum dv_status lock_in(const struct dv_role_impl *impl, const struct dv_message_job *job,
     struct dv_sandbox_report *ret_report, struct dv_error *reterr)
 {
@@ -99,6 +110,7 @@ static enum dv_status lock_in(const struct dv_role_impl *impl, const struct dv_m
     }
     options.readable = readable;
     options.writable = writable;
+    options.data_size_max = choose_memory_max(impl, job);
     return dv_sandbox_enter(&options, ret_report, reterr);
 }
 

@@ -88,6 +88,8 @@ static enum dv_status train(
         .cache_path = cache_path,
         .plan_cache_folder = job->cache_folder,
         .thread_count = (uint32_t)job->thread_count,
+        .previous_failure = job->previous_failure,
+        .attempt = job->attempt,
         .callbacks = make_callbacks(role)};
     return dv_train_run(&options, ret_result, reterr);
 }

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define STOP_GRACE_MS 4000 /* cancelling is bounded by 5 s */
@@ -21,12 +22,26 @@ static int64_t count_processors(void)
     return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+static enum dv_status read_memory_max(int64_t *ret_size, struct dv_error *reterr)
+{
+    const char *text = getenv("DV_WORKER_MEMORY");
+
+    if (text && (!dv_text_to_int64(text, ret_size) || *ret_size <= 0)) {
+        return dv_fail(reterr, DV_INVALID,
+            "DV_WORKER_MEMORY is '%.40s': it takes a number of bytes", text);
+    }
+    return DV_OK;
+}
+
 enum dv_status dv_session_open(
     const struct dv_common_options *common, struct dv_session *ret_session, struct dv_error *reterr)
 {
     struct dv_session session = {.is_json = common->is_json, .thread_count = count_processors()};
 
     enum dv_status status = dv_interrupt_open(&session.interrupt_fd, reterr);
+    if (status == DV_OK) {
+        status = read_memory_max(&session.memory_max, reterr);
+    }
     if (status == DV_OK) {
         status = dv_data_folder_open(common->data_folder, &session.folder, reterr);
     }
@@ -217,8 +232,9 @@ enum dv_status dv_role_call(struct dv_session *session, const struct dv_role_cal
     if (status == DV_OK) {
         status = listen_to(&talk, reterr);
     }
-    talk.outcome.reason = dv_failure_reason_from_status(status);
-    if (status == DV_OK) {
+    if (status != DV_OK) {
+        talk.outcome.reason = dv_failure_reason_from_status(status);
+    } else {
         status = dv_child_wait(talk.child, END_TIMEOUT_MS, &talk.outcome.end, reterr);
         status = status == DV_OK ? judge(&talk, reterr) : status;
     }

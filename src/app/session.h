@@ -23,6 +23,7 @@ struct dv_session {
     bool has_events; /* --json prints what happens, not the result alone */
     int interrupt_fd;
     int64_t thread_count; /* processors this process may use */
+    int64_t memory_max;   /* bytes a worker may use, from DV_WORKER_MEMORY; 0: the machine's */
 };
 
 DV_MUST_CHECK enum dv_status dv_session_open(const struct dv_common_options *common,

@@ -200,8 +200,9 @@ static enum dv_status call_worker(struct run *run, int64_t attempt, uint64_t dea
             .job_folder = run->work,
             .cache_folder = run->cache,
             .previous_failure = attempt > 0 ? dv_failure_reason_name(run->reason) : NULL,
-            .attempt = attempt,
-            .thread_count = dv_json_get_integer(run->job->record, "thread_count", 0)},
+            .attempt = dv_json_get_integer(run->job->record, "restarts", 0),
+            .thread_count = dv_json_get_integer(run->job->record, "thread_count", 0),
+            .memory_max = run->session->memory_max},
         .deadline_ns = deadline_ns,
         .user = run,
         .on_progress = on_progress};
@@ -236,7 +237,8 @@ static enum dv_status train_with_restarts(struct run *run, struct dv_error *rete
         if (status == DV_OK) {
             return DV_OK;
         }
-        if (!outcome.has_died || attempt >= restarts_max) {
+        bool can_help = outcome.has_died || outcome.reason == DV_FAILURE_OOM;
+        if (!can_help || attempt >= restarts_max) {
             return dv_fail(reterr, status, "%s", error.text);
         }
         dv_json_set_integer(

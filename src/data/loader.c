@@ -14,6 +14,7 @@
 #include "pack/pack.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -194,6 +195,9 @@ static enum dv_status start_threads(
         (void)pthread_mutex_unlock(&loader->lock);
     }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == EAGAIN) { /* what pthread_create() says when there is no memory for a stack */
+        return dv_fail(reterr, DV_NOMEM, "no memory for a loader thread");
+    }
     return error ? dv_fail_errno(reterr, error, "cannot start a loader thread") : DV_OK;
 }
 

@@ -40,7 +40,7 @@ struct dv_child {
     struct dv_channel *channel;
     struct dv_buffer line;  /* of output, not whole yet */
     uint64_t oom_kills;     /* of the machine, when it started */
-    bool was_out_of_memory; /* it said so itself */
+    bool was_out_of_memory; /* it, or a C++ library in it, said so itself */
     bool is_reaped;
     struct dv_child_exit end; /* once reaped */
 };
@@ -125,10 +125,13 @@ enum dv_status dv_child_start(
 
 static void end_line(struct dv_child *child)
 {
+    /* Of ours, of a C++ library, of OpenMP: the last words of a process without memory. */
+    static const char *const signs[] = {"dv: out of memory", "std::bad_alloc",
+        "libgomp: Thread creation failed", "libgomp: Out of memory"};
     const char *line = dv_buffer_text(&child->line);
 
-    if (strstr(line, "dv: out of memory")) {
-        child->was_out_of_memory = true;
+    for (size_t i = 0; i < DV_ARRAY_SIZE(signs); i++) {
+        child->was_out_of_memory = child->was_out_of_memory || strstr(line, signs[i]);
     }
     if (line[0] && child->options.on_line) {
         child->options.on_line(child->options.user, line);

@@ -25,7 +25,7 @@ struct dv_json;
 
 /* Stored as it is: little-endian, no padding. */
 struct dv_checkpoint_counters {
-    uint64_t attempt;  /* how often divergence had lowered the rate */
+    uint64_t attempt;  /* how often the run was begun anew with other hyperparameters */
     uint64_t sequence; /* grows with every checkpoint of a run; chooses between the two files */
     uint64_t epoch;    /* epochs finished */
     uint64_t step;     /* steps done in the epoch after these */

@@ -4,8 +4,9 @@
 
 /*
  * Picks the strategy of a job, merges the user's hyperparameters over its defaults, runs it, and
- * tries again with a lower learning rate when it diverges. What was decided is in the job's
- * journal before it is acted on, so that a resumed job decides the same.
+ * tries again with a lower learning rate when it diverges, or, when the worker before ran out of
+ * memory, with half the batch. What was decided is in the job's journal before it is acted on, so
+ * that a resumed job decides the same.
  */
 
 #include "base/status.h"
@@ -16,7 +17,8 @@ struct dv_trained;
 
 /*
  * Fills in the task's attempt and rate_scale. DV_INVALID: the strategy cannot do this job, or a
- * hyperparameter is wrong. DV_DIVERGED: with the lowest rate too.
+ * hyperparameter is wrong. DV_DIVERGED: with the lowest rate too. DV_NOMEM: also
+ * with a batch of one picture.
  */
 DV_MUST_CHECK enum dv_status dv_orchestrator_run(struct dv_train_task *task,
     const struct dv_strategy **ret_strategy, struct dv_trained *ret_trained,

@@ -58,7 +58,8 @@ static enum dv_status job_path(const char *job_folder, const struct dv_plan_key 
 {
     const char *name = key->is_training ? "plan" : "plan-infer";
 
-    return dv_path_format(ret_path, reterr, "%s/%s.json", job_folder, name);
+    /* A run that is begun anew with a smaller batch has other choices to make. */
+    return dv_path_format(ret_path, reterr, "%s/%s-%u.json", job_folder, name, key->batch_size);
 }
 
 static struct dv_json *read_plan(const char *path)

@@ -20,7 +20,7 @@ struct dv_shape;
 
 struct dv_plan_key {
     const char *backend;
-    bool is_training; /* plans for answering only are stored apart: plan-infer.json */
+    bool is_training; /* plans for answering only are stored apart */
     char arch_hash[DV_SHA256_TEXT_SIZE];
     uint32_t channels, rows, columns;
     uint32_t class_count;
@@ -29,7 +29,7 @@ struct dv_plan_key {
 };
 
 /*
- * The plan of this job (JOB/plan.json, or plan-infer.json) or else of this machine; NULL when there
+ * The plan of this job (JOB/plan-{batch}.json, or plan-infer-{batch}.json) or else of this machine; NULL when there
  * is none. A file that cannot be read as JSON is as none: choices can be measured again.
  */
 struct dv_json *dv_plan_cache_find(

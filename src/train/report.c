@@ -17,7 +17,7 @@
 #include <assert.h>
 #include <math.h>
 
-#define MEASURE_BATCH 64u
+#define MEASURE_BATCH_MAX 64u
 
 static enum dv_status put_up(const struct dv_train_task *task, const struct dv_trained *trained,
     uint32_t batch_size, struct dv_inference **ret_inference, struct dv_error *reterr)
@@ -111,7 +111,7 @@ static struct dv_json *training_to_json(
     dv_json_set_number(json, "seconds", result->seconds);
     dv_json_set_number(json, "images_per_second", result->images_per_second);
     dv_json_set_number(json, "stability", stability_of(result->history));
-    dv_json_set_integer(json, "diverged_attempts", task->attempt);
+    dv_json_set_integer(json, "diverged_attempts", task->diverged);
     dv_json_set_integer(json, "memory_planned_bytes", (int64_t)result->memory_planned);
     dv_json_set_integer(json, "thread_count", task->thread_count);
     return json;
@@ -147,7 +147,11 @@ static enum dv_status make_metrics(const struct dv_train_task *task,
     struct dv_json *val = NULL;
     struct dv_json *test = NULL;
 
-    enum dv_status status = put_up(task, trained, MEASURE_BATCH, &inference, reterr);
+    /* What did not fit into memory for training would not fit here. */
+    int64_t trained_batch = trained->hyperparameters.batch_size;
+    uint32_t batch =
+        trained_batch < MEASURE_BATCH_MAX ? (uint32_t)trained_batch : MEASURE_BATCH_MAX;
+    enum dv_status status = put_up(task, trained, batch, &inference, reterr);
     if (status == DV_OK) {
         status = put_up(task, trained, 1, &single, reterr);
     }
@@ -165,7 +169,7 @@ static enum dv_status make_metrics(const struct dv_train_task *task,
     struct dv_json *metrics = dv_json_object();
     struct dv_json *speed = dv_json_object();
     dv_json_set_number(speed, "latency_ms", dv_inference_latency(single) * 1e3);
-    dv_json_set_number(speed, "images_per_second", MEASURE_BATCH / dv_inference_latency(inference));
+    dv_json_set_number(speed, "images_per_second", batch / dv_inference_latency(inference));
     dv_json_set(metrics, "val", val);
     dv_json_set(metrics, "test", test);
     set_main_figures(metrics);

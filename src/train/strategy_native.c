@@ -109,8 +109,9 @@ static enum dv_status native_train(const struct dv_train_task *task,
         return status;
     }
 
-    report_start(task, &trained);
     identity = make_identity(task, used, trained.network.arch_hash);
+    used->batch_size >>= task->halvings;
+    report_start(task, &trained);
     struct dv_trainer_options options = {.graph = trained.network.graph,
         .arch_hash = trained.network.arch_hash,
         .preprocessing = &trained.preprocessing,

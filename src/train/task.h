@@ -33,7 +33,9 @@ struct dv_train_task {
     const char *backend;
     uint32_t thread_count; /* never 0 */
     uint32_t iteration;    /* from 1 */
-    uint32_t attempt;      /* how often divergence had lowered the rate */
+    uint32_t diverged;     /* how often divergence has lowered the rate */
+    uint32_t halvings;     /* how often want of memory has halved the batch */
+    uint32_t attempt;      /* both together: checkpoints of an earlier attempt do not count */
     double rate_scale;     /* what learning rates are multiplied with on that account */
 };
 

@@ -37,7 +37,7 @@ struct dv_trainer_options {
     const char *identity;          /* of data set and job: a checkpoint of another is refused */
     uint32_t thread_count;
     uint32_t iteration;     /* candidate, from 1: for progress */
-    uint32_t attempt;       /* how often divergence had lowered the rate: 0 at first */
+    uint32_t attempt;       /* how often the run was begun anew with other hyperparameters: 0 at first */
     double rate_scale;      /* what the learning rate is multiplied with */
     double target_accuracy; /* validation accuracy at which an epoch's end ends the run; 0: none */
     double timeout_seconds; /* of training, over all resumes; 0: none */

@@ -52,7 +52,7 @@ struct dv_train_callbacks {
 struct dv_train_options {
     const struct dv_json *job; /* a complete job spec (dv_job_spec_to_json) */
     const char *dataset_folder;
-    const char *job_folder;   /* checkpoints, plan.json, journal.jsonl; made if missing */
+    const char *job_folder;   /* checkpoints, plan-{batch}.json, journal.jsonl; made if missing */
     const char *model_folder; /* where the finished model's files go */
     const char *cache_path;   /* file of decoded pictures; NULL: in memory */
     /*
@@ -61,6 +61,13 @@ struct dv_train_options {
      */
     const char *plan_cache_folder;
     uint32_t thread_count; /* 0: all cores */
+    /*
+     * Why the worker before this one ended ("oom", ...; NULL: there was none, or it was stopped),
+     * and how many there were. Whether to try again the caller has decided, what to change is
+     * decided here: after "oom" half the batch.
+     */
+    const char *previous_failure;
+    int64_t attempt;
     struct dv_train_callbacks callbacks;
 };
 
@@ -69,7 +76,8 @@ struct dv_train_options {
  * validation, else null), "metrics", "hyperparameters", "model_path", "strategy", "architecture",
  * "parameters", "flops", "history", "classes", "preprocessing".
  * DV_CANCELLED: stopped on request, with a checkpoint of where it was. DV_DIVERGED: also with
- * lower learning rates. DV_NOT_FOUND, DV_CORRUPT: the data set. DV_INVALID: the job.
+ * lower learning rates. DV_NOT_FOUND, DV_CORRUPT: the data set. DV_INVALID: the job. DV_NOMEM: it does
+ * not fit into memory; asked again with that as `previous_failure`, it may.
  */
 DV_MUST_CHECK enum dv_status dv_train_run(
     const struct dv_train_options *options, struct dv_json **ret_result, struct dv_error *reterr);

@@ -50,6 +50,7 @@ static const struct field job_fields[] = {
     FIELD(job, previous_failure, OPTIONAL_TEXT),
     FIELD(job, attempt, INTEGER),
     FIELD(job, thread_count, INTEGER),
+    FIELD(job, memory_max, INTEGER),
     FIELD(job, options, OBJECT),
     {0},
 };

@@ -15,6 +15,8 @@ import time
 import unittest
 
 DV = sys.argv.pop(1)
+# A sanitizer reserves more address space than any limit on memory allows.
+IS_SANITIZED = b"__asan_init" in pathlib.Path(DV).read_bytes()
 QUICK = ["--arch", "small_cnn", "--epochs", "4", "--batch-size", "16", "--set", "image_size=16"]
 
 
@@ -80,8 +82,8 @@ class CommandLine(unittest.TestCase):
         shutil.rmtree(cls.root)
 
     @classmethod
-    def train(cls, data, *more, check=0):
-        return run("train", cls.archive, "--data", data, "--json", *QUICK, *more, check=check)
+    def train(cls, data, *more, check=0, **options):
+        return run("train", cls.archive, "--data", data, "--json", *QUICK, *more, check=check, **options)
 
     @classmethod
     def start_train(cls, data, *more):
@@ -194,6 +196,27 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(command.returncode, 1)
         self.assertEqual(len(killed), 2)
         self.assertEqual(lines_of(output)[-1]["failure_reason"], "signal")
+
+    @unittest.skipIf(IS_SANITIZED, "memory is not limited under a sanitizer")
+    def test_a_worker_that_runs_out_of_memory_gets_a_smaller_batch(self):
+        data = self.root / "oom"
+        environment = {**os.environ, "DV_WORKER_MEMORY": "400000000"}
+        done = self.train(data, "--arch", "resnet20", "--batch-size", "512", "--epochs", "1",
+                          "--set", "image_size=64", "--max-restarts", "9", env=environment)
+        lines = lines_of(done.stdout)
+        result = lines[-1]
+        halvings = [line for line in lines if line["type"] == "log" and "out of memory" in line["text"]]
+        self.assertGreater(len(halvings), 0)
+        self.assertEqual(result["restarts"], len(halvings))
+        self.assertEqual(result["hyperparameters"]["batch_size"], 512 >> len(halvings))
+
+    @unittest.skipIf(IS_SANITIZED, "memory is not limited under a sanitizer")
+    def test_a_worker_that_fits_nowhere_fails_the_job_as_oom(self):
+        data = self.root / "never"
+        environment = {**os.environ, "DV_WORKER_MEMORY": "400000000"}
+        done = self.train(data, "--arch", "resnet20", "--batch-size", "512", "--epochs", "1",
+                          "--set", "image_size=64", "--max-restarts", "0", env=environment, check=1)
+        self.assertEqual(lines_of(done.stdout)[-1]["failure_reason"], "oom")
 
     def test_a_time_limit_ends_the_job_with_its_reason(self):
         data = self.root / "timeout"

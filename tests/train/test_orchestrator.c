@@ -162,6 +162,65 @@ static void a_run_that_diverges_at_every_rate_says_so(void **state)
     toy_weight_max = INFINITY;
 }
 
+static int64_t last_batch(const struct job *job)
+{
+    struct dv_json *entries = NULL;
+
+    assert_int_equal(dv_journal_read(job->path, &entries, NULL), DV_OK);
+    const struct dv_json *last = dv_json_at(entries, dv_json_count(entries) - 1);
+    int64_t batch = dv_json_get_integer(last, "next_batch_size", -1);
+    dv_json_unref(entries);
+    return batch;
+}
+
+static void after_a_worker_without_memory_the_batch_is_halved_once_for_each(void **state)
+{
+    struct job job;
+    struct dv_trained trained;
+
+    (void)state;
+    make_job(&job, 0.05);
+    job.options.previous_failure = "oom";
+    job.options.attempt = 1;
+    job.stop_after = 1; /* killed soon after it has decided */
+    assert_int_equal(go(&job, &trained, NULL), DV_CANCELLED);
+    assert_int_equal(last_batch(&job), 4);
+
+    /* The same worker again decides nothing new; nor does one after another kind of end. */
+    assert_int_equal(go(&job, &trained, NULL), DV_CANCELLED);
+    assert_int_equal(journal_count(&job), 1);
+    job.options.previous_failure = "signal";
+    job.options.attempt = 2;
+    assert_int_equal(go(&job, &trained, NULL), DV_CANCELLED);
+    assert_int_equal(journal_count(&job), 1);
+
+    job.options.previous_failure = "oom";
+    job.options.attempt = 3;
+    job.stop_after = 0;
+    assert_int_equal(go(&job, &trained, NULL), DV_OK);
+    assert_int_equal(last_batch(&job), 2);
+    assert_int_equal(trained.hyperparameters.batch_size, 2);
+    assert_true(fabs(trained.hyperparameters.learning_rate - 0.05 / 2.0) < 1e-12);
+    dv_trained_finish(&trained);
+    finish_job(&job);
+}
+
+static void one_picture_a_step_that_does_not_fit_is_the_end(void **state)
+{
+    struct job job;
+    struct dv_trained trained;
+    struct dv_error error = {0};
+
+    (void)state;
+    make_job(&job, 0.05);
+    dv_json_set_integer(job.hyperparameters, "batch_size", 1);
+    job.options.previous_failure = "oom";
+    job.options.attempt = 1;
+    assert_int_equal(go(&job, &trained, &error), DV_NOMEM);
+    assert_int_equal(journal_count(&job), 0);
+    finish_job(&job);
+}
+
 static void the_users_values_win_over_the_defaults_and_the_rest_is_the_recipes(void **state)
 {
     struct job job;
@@ -201,6 +260,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_diverged_run_is_tried_with_a_lower_rate_and_a_stopped_one_decides_alike),
         cmocka_unit_test(a_run_that_diverges_at_every_rate_says_so),
+        cmocka_unit_test(after_a_worker_without_memory_the_batch_is_halved_once_for_each),
+        cmocka_unit_test(one_picture_a_step_that_does_not_fit_is_the_end),
         cmocka_unit_test(the_users_values_win_over_the_defaults_and_the_rest_is_the_recipes),
         cmocka_unit_test(what_native_cannot_do_is_refused_with_the_reason),
     };

@@ -22,7 +22,7 @@ static void make_all(struct dv_message messages[static DV_MESSAGE_TYPE_COUNT],
     const struct dv_message all[DV_MESSAGE_TYPE_COUNT] = {
         {.type = DV_MESSAGE_HELLO, .hello = {"worker", "0.1.0", 4711}},
         {.type = DV_MESSAGE_JOB,
-            .job = {"train", "a.zip", "/data", "/model", "/job", "/cache", "signal", 2, 4, object}},
+            .job = {"train", "a.zip", "/data", "/model", "/job", "/cache", "signal", 2, 4, 1 << 30, object}},
         {.type = DV_MESSAGE_ACK, .ack = {array}},
         {.type = DV_MESSAGE_PROGRESS,
             .progress = {"train", "training", 1, 3, 10, 7, 90, 0.5, 0.25, (double)NAN, 0.75, 0.8,
