@@ -228,10 +228,11 @@ static void a_run_that_is_stopped_and_gone_on_with_ends_the_same(void **state)
         make_run(&parts, name);
         struct dv_json *whole_result = go_whole(&whole);
         while (status == DV_CANCELLED) {
-            parts.stop_after = 2 + stops % 3;
+            /* Later ones stop later: what is measured at the end is measured in one go. */
+            parts.stop_after = 2 + stops % 3 + stops / 8;
             status = go(&parts, &result, NULL);
             stops++;
-            assert_true(stops < 60);
+            assert_true(stops < 200);
         }
         assert_int_equal(status, DV_OK);
         assert_true(stops > 3);
