@@ -126,15 +126,17 @@ static void redraw(struct dv_progress_view *view, double fraction, const char *t
     view->has_line = true;
 }
 
-/* Is this one to be shown? A new stage always is; true at most once an interval otherwise. */
-static bool is_due(struct dv_progress_view *view, const char *stage, uint64_t interval_ns)
+/* Is this one to be shown? A new stage and an epoch's end are; others once in an interval. */
+static bool is_due(struct dv_progress_view *view, const struct dv_message_progress *progress,
+    uint64_t interval_ns)
 {
     uint64_t now_ns = dv_clock_monotonic_ns();
+    bool must_show = progress->is_epoch_end || !dv_text_equal(view->stage, progress->stage);
 
-    if (dv_text_equal(view->stage, stage) && now_ns - view->shown_ns < interval_ns) {
+    if (!must_show && now_ns - view->shown_ns < interval_ns) {
         return false;
     }
-    (void)dv_text_copy(view->stage, sizeof(view->stage), stage);
+    (void)dv_text_copy(view->stage, sizeof(view->stage), progress->stage);
     view->shown_ns = now_ns;
     return true;
 }
@@ -150,12 +152,12 @@ void dv_progress_view_ingest(
     (void)snprintf(text, sizeof(text), "%.40s %lld/%lld", progress->stage,
         (long long)progress->step, (long long)progress->steps);
     if (view->is_json) {
-        if (is_due(view, progress->stage, JSON_INTERVAL_NS)) {
+        if (is_due(view, progress, JSON_INTERVAL_NS)) {
             print_json(view, progress, false);
         }
     } else if (view->is_terminal) {
         redraw(view, progress->fraction, text);
-    } else if (is_due(view, progress->stage, LINE_INTERVAL_NS)) {
+    } else if (is_due(view, progress, LINE_INTERVAL_NS)) {
         (void)puts(text);
         (void)fflush(stdout);
     }
@@ -170,7 +172,7 @@ void dv_progress_view_train(
         return;
     }
     if (view->is_json) {
-        if (progress->is_epoch_end || is_due(view, progress->stage, JSON_INTERVAL_NS)) {
+        if (is_due(view, progress, JSON_INTERVAL_NS)) {
             print_json(view, progress, true);
         }
         return;
@@ -182,7 +184,7 @@ void dv_progress_view_train(
     }
     if (view->is_terminal) {
         redraw(view, progress->fraction, text);
-    } else if (progress->is_epoch_end || is_due(view, progress->stage, LINE_INTERVAL_NS)) {
+    } else if (is_due(view, progress, LINE_INTERVAL_NS)) {
         (void)puts(text);
         (void)fflush(stdout);
     }

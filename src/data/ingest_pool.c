@@ -35,13 +35,14 @@ struct dv_ingest_pool {
 
 /* --- In the threads ------------------------------------------------------------------------- */
 
-/* A picture that is no larger than a preview is its own. */
+/* One that would be the same as the one before, because the picture is no larger, is left out. */
 static enum dv_status make_previews(struct dv_ingest_task *task, const struct dv_image *image)
 {
     for (int i = 0; i < DV_PACK_PREVIEW_COUNT; i++) {
         uint32_t side = dv_pack_preview_sides[i];
+        uint32_t smaller = i > 0 ? dv_pack_preview_sides[i - 1] : 0;
         unsigned char *data;
-        if (image->rows <= side && image->columns <= side) {
+        if (image->rows <= smaller && image->columns <= smaller) {
             continue;
         }
         enum dv_status status =

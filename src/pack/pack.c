@@ -406,9 +406,13 @@ static enum dv_status read_preview(const struct dv_pack *pack, const unsigned ch
     const unsigned char *sizes = record + DV_PACK_RECORD_PREVIEW_SIZES;
     DV_CLEANUP(dv_freep) void *data = NULL;
 
+    /* A picture that is no larger than the preview before has no other. */
+    while (which > 0 && dv_pack_get32(sizes + 4 * which) == 0) {
+        which--;
+    }
     size_t size = dv_pack_get32(sizes + 4 * which);
     if (size == 0) {
-        return dv_fail(reterr, DV_NOT_FOUND, "the picture is small enough to be its own preview");
+        return dv_fail(reterr, DV_NOT_FOUND, "there is no preview of this picture");
     }
     uint64_t offset = dv_pack_get64(record + DV_PACK_RECORD_OFFSET) +
                       dv_pack_get64(record + DV_PACK_RECORD_SIZE_BYTES);

@@ -65,8 +65,8 @@ DV_MUST_CHECK enum dv_status dv_pack_read(
     const struct dv_pack *pack, uint64_t index, void *data, struct dv_error *reterr);
 
 /*
- * The JPEG preview of a sample; dv_free() the bytes. DV_NOT_FOUND: the picture is no larger than
- * `side`, so that the original serves. DV_INVALID: no previews of this side are made.
+ * The JPEG preview of a sample, no side longer than `side` nor than the picture's; dv_free() the
+ * bytes. DV_NOT_FOUND: none was stored. DV_INVALID: no previews of this side are made.
  */
 DV_MUST_CHECK enum dv_status dv_pack_read_preview(const struct dv_pack *pack, uint64_t index,
     uint32_t side, unsigned char **ret_data, size_t *ret_size, struct dv_error *reterr);

@@ -393,6 +393,31 @@ static void photographs_have_previews(void **state)
     }
 }
 
+static void small_pictures_have_one_preview_for_every_side(void **state)
+{
+    struct place *place = *state;
+    char path[DV_PATH_SIZE];
+
+    shared_path(path, "images/tiny-sign-digits.zip");
+    ingest_ok(place, path);
+    for (size_t i = 0; i < DV_PACK_PREVIEW_COUNT; i++) {
+        DV_CLEANUP(dv_freep) unsigned char *data = NULL;
+        struct dv_pack_sample sample;
+        struct dv_image image;
+        enum dv_finding_code finding;
+        size_t size;
+        dv_pack_sample(place->pack, 7, &sample);
+        assert_int_equal(dv_pack_read_preview(place->pack, 7, dv_pack_preview_sides[i], &data,
+                             &size, &place->error),
+            DV_OK);
+        assert_int_equal(dv_image_decode(data, size, &image, &finding, NULL), DV_OK);
+        assert_memory_equal(data, "\xff\xd8\xff", 3); /* a JPEG */
+        assert_true(image.rows <= sample.rows);
+        assert_true(image.columns <= sample.columns);
+        dv_image_finish(&image);
+    }
+}
+
 /* Each line of the manifest of a folder of odd pictures begins with a file name. */
 static uint32_t put_listed(struct place *place, const char *folder)
 {
@@ -451,6 +476,7 @@ int main(void)
         TEST(it_stops_when_it_is_told_to),
         TEST(real_small_pictures_go_in_whole),
         TEST(photographs_have_previews),
+        TEST(small_pictures_have_one_preview_for_every_side),
         TEST(hostile_pictures_never_cost_the_good_ones),
     };
 #undef TEST

@@ -152,6 +152,7 @@ static void previews_are_read_where_there_are_any(void **state)
     assert_memory_equal(data, "preview 2", 9);
     dv_free(data);
     assert_int_equal(dv_pack_read_preview(pack, 2, 96, &data, &size, NULL), DV_NOT_FOUND);
+    assert_int_equal(dv_pack_read_preview(pack, 2, 256, &data, &size, NULL), DV_NOT_FOUND);
     assert_int_equal(dv_pack_read_preview(pack, 3, 97, &data, &size, NULL), DV_INVALID);
 }
 

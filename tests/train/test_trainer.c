@@ -253,6 +253,34 @@ static void early_stopping_ends_a_run_that_no_longer_improves(void **state)
     dv_trainer_result_finish(&two);
 }
 
+static void a_run_that_reaches_its_target_ends_there(void **state)
+{
+    struct run run;
+    struct dv_trainer_result whole, result;
+    size_t first = 0;
+
+    (void)state;
+    make_run(&run, DV_OPTIMIZER_SGD, 0.0);
+    run_whole(&run, &whole);
+    double target = whole.val_accuracy;
+    while (dv_json_get_number(dv_json_at(whole.history, first), "val_accuracy", 0.0) < target) {
+        first++;
+    }
+    make_run(&run, DV_OPTIMIZER_SGD, 0.0);
+    run.hyperparameters.epochs = 200;
+    run.options.target_accuracy = target;
+    run_whole(&run, &result);
+    assert_true(dv_json_count(result.history) < 200);
+    const struct dv_json *last =
+        dv_json_at(result.history, dv_json_count(result.history) - 1);
+    assert_true(dv_json_get_number(last, "val_accuracy", 0.0) >= target);
+    for (size_t i = 0; i + 1 < dv_json_count(result.history); i++) {
+        assert_true(dv_json_get_number(dv_json_at(result.history, i), "val_accuracy", 0.0) < target);
+    }
+    dv_trainer_result_finish(&whole);
+    dv_trainer_result_finish(&result);
+}
+
 static void without_a_validation_split_the_last_epoch_is_taken(void **state)
 {
     struct run run;
@@ -305,6 +333,7 @@ int main(void)
         RUN_TEST(another_seed_gives_other_weights),
         RUN_TEST(a_rate_that_is_far_too_high_diverges_and_a_lower_attempt_starts_anew),
         RUN_TEST(early_stopping_ends_a_run_that_no_longer_improves),
+        RUN_TEST(a_run_that_reaches_its_target_ends_there),
         RUN_TEST(without_a_validation_split_the_last_epoch_is_taken),
         RUN_TEST(a_folder_of_another_job_is_refused),
         RUN_TEST(fewer_pictures_than_a_batch_train_too),
