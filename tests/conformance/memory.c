@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The memory that spec estimates before anything runs, beside what nn plans: an estimate that is
+ * far off would admit jobs that do not fit, or refuse those that do.
+ */
+#include "base/arena.h"
+#include "base/json.h"
+#include "nn/network.h"
+#include "spec/arch.h"
+#include "spec/graph.h"
+#include "spec/preset.h"
+#include "spec/problem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define CLASSES 10
+
+struct place {
+    const char *preset;
+    uint32_t side, batch;
+};
+
+static double planned_for(const struct dv_graph *graph, const struct place *place)
+{
+    const struct dv_network_options options = {.backend = "onednn",
+        .batch_size = place->batch,
+        .thread_count = 2,
+        .is_training = true,
+        .seed = 1};
+    struct dv_network *network;
+    struct dv_error error;
+
+    if (dv_network_create(graph, &options, &network, &error) != DV_OK) {
+        fail_msg("%s", error.text);
+    }
+    double size = (double)dv_network_memory(network);
+    dv_network_destroy(network);
+    return size;
+}
+
+static void check(const struct place *place)
+{
+    struct dv_arena *arena = dv_arena_create(0);
+    struct dv_json *json = dv_json_string(place->preset);
+    struct dv_problems problems;
+    struct dv_arch *arch = NULL;
+    struct dv_graph *graph = NULL;
+
+    dv_problems_init(&problems, arena, 5);
+    assert_int_equal(dv_arch_parse(json, arena, &problems, &arch, NULL), DV_OK);
+    assert_int_equal(dv_graph_build(arch, (struct dv_shape){3, place->side, place->side}, CLASSES,
+                         arena, &problems, &graph, NULL),
+        DV_OK);
+    const struct dv_graph_use use = {.batch_size = place->batch};
+    double estimate = (double)dv_graph_training_memory(graph, use);
+    double planned = planned_for(graph, place);
+    print_message("%-14s %3u px, batch %3u: planned %7.1f MB, estimate / planned %.2f\n",
+        place->preset, place->side, place->batch, planned * 1e-6, estimate / planned);
+    assert_true(estimate > 0.95 * planned);
+    assert_true(estimate < 2.0 * planned);
+    dv_json_unref(json);
+    dv_arena_destroy(arena);
+}
+
+static void the_estimate_is_near_what_is_planned(void **state)
+{
+    static const struct place places[] = {
+        {"small_cnn", 32, 16},
+        {"small_cnn", 64, 64},
+        {"resnet20", 32, 128},
+        {"resnet56", 32, 32},
+        {"resnet18", 64, 16},
+        {"resnet50", 64, 8},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        check(&places[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_estimate_is_near_what_is_planned)};
+
+    return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+}
