@@ -111,8 +111,12 @@ static bool has_model(const struct dv_session *session, const struct dv_json *re
     return dv_path_is_folder(path);
 }
 
+/* One that is damaged equals none. */
 static bool is_same_spec(const struct dv_json *a, const struct dv_json *b)
 {
+    if (!dv_json_is_object(a)) {
+        return false;
+    }
     DV_CLEANUP(dv_freep) char *text_a = dv_json_print_canonical(a);
     DV_CLEANUP(dv_freep) char *text_b = dv_json_print_canonical(b);
 

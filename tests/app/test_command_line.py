@@ -223,6 +223,16 @@ class CommandLine(unittest.TestCase):
         done = self.train(data, "--set", "epochs=5000", "--timeout", "1", check=1)
         self.assertEqual(lines_of(done.stdout)[-1]["failure_reason"], "timeout")
 
+    def test_the_damaged_record_of_a_job_is_no_job_to_go_on_with(self):
+        data = self.root / "damaged"
+        self.train(data, "--set", "epochs=1")
+        record = next((data / "jobs").iterdir()) / "job.json"
+        whole = record.read_text()
+        for damaged in (whole.replace('"spec"', '"spce"'), whole.replace('"spec": {', '"spec": 1, "x": {'), "[]", "{"):
+            record.write_text(damaged)
+            done = self.train(data, "--set", "epochs=1", "--resume", check=None)
+            self.assertIn(done.returncode, (0, 1), done.stderr)
+
     def test_twenty_killed_workers_change_no_bit_of_the_model(self):
         seed = int(os.environ.get("DV_TEST_SEED", time.time()))
         print("seed", seed, file=sys.stderr)
