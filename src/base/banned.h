@@ -6,6 +6,8 @@
 #ifndef DV_BASE_BANNED_H
 #define DV_BASE_BANNED_H
 
+#ifndef __ASSEMBLER__ /* the build hands this to assembly too */
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,5 +15,7 @@
 
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok gets atoi atol atof
 #pragma GCC poison gmtime localtime asctime ctime rand srand system popen
+
+#endif
 
 #endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DV_STORE_MIGRATE_H
+#define DV_STORE_MIGRATE_H
+
+/*
+ * Brings a database to this program's schema, one step after the other, each in a transaction of
+ * its own with its row in schema_migrations.
+ *
+ * Adding a step: schema/NNNN.sql, its line in schema.S and in meson.build, its name at the end of
+ * the table in migrate.c. Never change an old one.
+ */
+
+#include "base/status.h"
+
+struct dv_sql;
+
+/* DV_UNSUPPORTED: the schema is of a newer program. */
+DV_MUST_CHECK enum dv_status dv_migrate(struct dv_sql *sql, struct dv_error *reterr);
+
+#endif
