@@ -28,6 +28,7 @@ struct dv_api_options {
     struct dv_supervisor *supervisor;  /* borrowed */
     const char *data_folder;           /* absolute */
     const struct dv_json *strategies;  /* what `dv worker --describe` printed; borrowed */
+    int64_t thread_count;              /* of a worker */
     bool is_open;                      /* --no-auth */
 };
 

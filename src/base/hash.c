@@ -73,6 +73,11 @@ uint32_t dv_crc32(uint32_t crc, const void *data, size_t size)
     return ~crc;
 }
 
+void dv_secret_bytes(void *ret_bytes, size_t size)
+{
+    randombytes_buf(ret_bytes, size);
+}
+
 void dv_uuid_make(char ret_text[static DV_UUID_TEXT_SIZE])
 {
     unsigned char b[16];

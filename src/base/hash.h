@@ -28,6 +28,9 @@ void dv_sha256(const void *data, size_t size, unsigned char ret_digest[static DV
 /* CRC-32 of `data`, going on from `crc` (0 to begin). */
 uint32_t dv_crc32(uint32_t crc, const void *data, size_t size);
 
+/* Random bytes that nobody can guess: for tokens. */
+void dv_secret_bytes(void *ret_bytes, size_t size);
+
 /* A new random (version 4) UUID in canonical text. */
 void dv_uuid_make(char ret_text[static DV_UUID_TEXT_SIZE]);
 

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/api_impl.h"
+#include "api/pack_cache.h"
+#include "base/alloc.h"
+#include "http/server.h"
+#include "job/supervisor.h"
+
+#include <assert.h>
+
+static void wake_streams(void *user, int64_t event_id)
+{
+    struct dv_api *api = user;
+    struct dv_http_server *server = atomic_load(&api->server);
+
+    (void)event_id; /* streams ask for what came after their own last one */
+    if (server) {
+        dv_http_server_wake_streams(server);
+    }
+}
+
+static void count_request(const struct dv_http_request *request, int code, void *user)
+{
+    struct dv_api *api = user;
+
+    (void)request;
+    atomic_fetch_add_explicit(&api->request_count, 1, memory_order_relaxed);
+    if (code >= 500) {
+        atomic_fetch_add_explicit(&api->error_count, 1, memory_order_relaxed);
+    }
+}
+
+struct dv_api *dv_api_create(const struct dv_api_options *options)
+{
+    struct dv_api *api = dv_alloc(sizeof(*api));
+
+    assert(options->store);
+    assert(options->data_folder);
+    api->options = *options;
+    dv_clock_now_text(api->started_at);
+    api->packs = dv_pack_cache_create(options->data_folder);
+    dv_store_on_commit(options->store, wake_streams, api);
+    return api;
+}
+
+struct dv_api *dv_api_destroy(struct dv_api *api)
+{
+    if (api) {
+        dv_store_on_commit(api->options.store, NULL, NULL);
+        api->packs = dv_pack_cache_destroy(api->packs);
+        dv_free(api);
+    }
+    return NULL;
+}
+
+void dv_api_http_options(struct dv_api *api, struct dv_http_options *ret_options)
+{
+    ret_options->routes = dv_api_routes;
+    ret_options->user = api;
+    ret_options->admit = dv_api_admit;
+    ret_options->on_done = count_request;
+}
+
+void dv_api_set_server(struct dv_api *api, struct dv_http_server *server)
+{
+    atomic_store(&api->server, server);
+}
