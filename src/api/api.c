@@ -29,6 +29,22 @@ static void count_request(const struct dv_http_request *request, int code, void 
     }
 }
 
+/* The names in what the worker described, for checking requests; NULL at the end. */
+static const char **list_strategies(const struct dv_json *strategies)
+{
+    size_t count = dv_json_count(strategies);
+    const char **names = dv_alloc((count + 1) * sizeof(*names));
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct dv_json *strategy = dv_json_at(strategies, i);
+        if (dv_json_get_bool(strategy, "can_run", false)) {
+            names[kept++] = dv_json_get_string(strategy, "name", "");
+        }
+    }
+    return names;
+}
+
 struct dv_api *dv_api_create(const struct dv_api_options *options)
 {
     struct dv_api *api = dv_alloc(sizeof(*api));
@@ -37,6 +53,8 @@ struct dv_api *dv_api_create(const struct dv_api_options *options)
     assert(options->data_folder);
     api->options = *options;
     dv_clock_now_text(api->started_at);
+    api->strategies = list_strategies(options->strategies);
+    api->capabilities.strategies = api->strategies;
     api->packs = dv_pack_cache_create(options->data_folder);
     dv_store_on_commit(options->store, wake_streams, api);
     return api;
@@ -47,6 +65,7 @@ struct dv_api *dv_api_destroy(struct dv_api *api)
     if (api) {
         dv_store_on_commit(api->options.store, NULL, NULL);
         api->packs = dv_pack_cache_destroy(api->packs);
+        dv_free(api->strategies);
         dv_free(api);
     }
     return NULL;

@@ -35,6 +35,7 @@ struct dv_api {
     char started_at[DV_TIME_TEXT_SIZE];
     struct dv_pack_cache *packs;
     struct dv_capabilities capabilities;
+    const char **strategies; /* what the above points at */
     _Atomic(struct dv_http_server *) server; /* NULL until it is started */
     atomic_uint_fast64_t request_count;
     atomic_uint_fast64_t error_count; /* answers of 500 and above */

@@ -1,0 +1,234 @@
+// The plain page: lists over the public API, kept fresh by one event stream.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+
+async function call(method, path, body) {
+  const options = { method, credentials: "same-origin", headers: {} };
+  if (body !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  const response = await fetch(path, options);
+  const isJson = (response.headers.get("Content-Type") || "").includes("json");
+  const value = isJson ? await response.json() : null;
+  if (!response.ok) {
+    const error = new Error((value && value.detail) || `the server answered ${response.status}`);
+    error.status = response.status;
+    throw error;
+  }
+  return value;
+}
+
+// --- Making elements: text is only ever text ---------------------------------
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "onclick") made.addEventListener("click", value);
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value !== null) made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+const percent = (x) => (x === null || x === undefined ? "–" : `${(100 * x).toFixed(1)} %`);
+const count = (x) => (x === null || x === undefined ? "–" : x.toLocaleString("en"));
+
+function duration(seconds) {
+  if (seconds === null || seconds === undefined || seconds < 0) return "";
+  const s = Math.round(seconds);
+  return s < 60 ? `${s} s left` : `${Math.floor(s / 60)} min ${s % 60} s left`;
+}
+
+function table(columns, rows, empty) {
+  if (rows.length === 0) return element("p", { class: "quiet" }, empty);
+  const head = element("tr", {}, ...columns.map((c) => element("th", { class: c.class || "" }, c.title)));
+  const body = rows.map((row) =>
+    element("tr", {}, ...columns.map((c) => element("td", { class: c.class || "" }, ...[].concat(c.cell(row))))));
+  return element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
+}
+
+async function act(button, work) {
+  button.disabled = true;
+  try {
+    await work();
+    await refresh();
+  } catch (error) {
+    alert(error.message);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+const action = (label, work) => element("button", { type: "button", onclick: (e) => act(e.currentTarget, work) }, label);
+
+// --- The three lists -----------------------------------------------------------
+
+const jobColumns = [
+  { title: "model", class: "name", cell: (j) => j.model_name || j.id.slice(0, 8) },
+  { title: "strategy", class: "wide", cell: (j) => j.strategy || "" },
+  { title: "status", cell: (j) => element("span", { class: j.status, title: j.error || "" },
+      j.failure_reason ? `${j.status}: ${j.failure_reason}` : j.status) },
+  { title: "progress", cell: (j) => [
+      element("progress", { max: 1, value: j.progress || 0, "aria-label": "progress" }), " ",
+      element("span", { class: "quiet" }, j.status === "running" ? duration(j.eta_seconds) : "")] },
+  { title: "epoch", class: "number wide", cell: (j) => (j.epoch ? `${j.epoch}${j.epochs ? ` / ${j.epochs}` : ""}` : "") },
+  { title: "validation", class: "number", cell: (j) => percent(j.best_accuracy) },
+  { title: "", cell: (j) =>
+      j.status === "pending" || j.status === "running" ? action("Cancel", () => call("DELETE", `/api/jobs/${j.id}`))
+      : j.status === "failed" || j.status === "cancelled" ? action("Resume", () => call("POST", `/api/jobs/${j.id}/resume`))
+      : "" },
+];
+
+const datasetColumns = [
+  { title: "name", class: "name", cell: (d) => d.name },
+  { title: "state", cell: (d) => d.readiness === "processing"
+      ? element("progress", { max: 1, value: d.progress || 0, "aria-label": "progress" })
+      : element("span", { class: d.readiness, title: d.error || "" }, d.readiness) },
+  { title: "pictures", class: "number", cell: (d) => count(d.total_samples) },
+  { title: "classes", class: "number", cell: (d) => count(d.classes && d.classes.length) },
+  { title: "", cell: (d) => [
+      d.readiness === "ready" ? action("Train", () => call("POST", "/api/jobs", { dataset_id: d.id })) : "", " ",
+      action("Delete", async () => {
+        if (confirm(`Delete the data set "${d.name}" and its files?`)) await call("DELETE", `/api/datasets/${d.id}`);
+      })] },
+];
+
+const modelColumns = [
+  { title: "name", class: "name", cell: (m) => m.name },
+  { title: "status", cell: (m) => element("span", { class: m.status, title: m.error || "" },
+      m.is_partial ? `${m.status} (partial)` : m.status) },
+  { title: "strategy", class: "wide", cell: (m) => m.strategy || "" },
+  { title: "accuracy", class: "number", cell: (m) => percent(m.accuracy) },
+  { title: "parameters", class: "number wide", cell: (m) => count(m.parameters) },
+  { title: "", cell: (m) => [
+      m.current_version ? element("a", { href: `/api/models/${m.id}/download` }, "Download") : "", " ",
+      action("Delete", async () => {
+        if (confirm(`Delete the model "${m.name}" and its files?`)) await call("DELETE", `/api/models/${m.id}`);
+      })] },
+];
+
+async function show(id, path, columns, empty) {
+  const list = await call("GET", path);
+  const made = table(columns, list.items, empty);
+  if (list.total > list.items.length) {
+    made.append(element("caption", { class: "quiet" }, `the newest ${list.items.length} of ${list.total}`));
+  }
+  $(id).replaceChildren(made);
+}
+
+let isRefreshing = false;
+let isStale = false;
+
+// One refresh at a time; what happens meanwhile makes one more.
+async function refresh() {
+  if (isRefreshing) {
+    isStale = true;
+    return;
+  }
+  isRefreshing = true;
+  try {
+    do {
+      isStale = false;
+      await Promise.all([
+        show("jobs", "/api/jobs?limit=50", jobColumns, "No jobs yet: train on a data set."),
+        show("datasets", "/api/datasets?limit=50", datasetColumns, "No data sets yet: upload one."),
+        show("models", "/api/models?limit=50", modelColumns, "No models yet."),
+      ]);
+    } while (isStale);
+  } finally {
+    isRefreshing = false;
+  }
+}
+
+// --- Watching ------------------------------------------------------------------
+
+let source = null;
+
+function watch() {
+  source = new EventSource("/api/events");
+  const soon = () => { clearTimeout(watch.timer); watch.timer = setTimeout(() => refresh().catch(fail), 150); };
+  for (const type of ["status", "progress", "metrics", "created", "updated", "deleted", "reset"]) {
+    source.addEventListener(type, soon);
+  }
+  source.onopen = () => { $("connection").textContent = "live"; soon(); };
+  source.onerror = () => { $("connection").textContent = "reconnecting"; };
+}
+
+function fail(error) {
+  if (error.status === 401) signOut();
+  else $("connection").textContent = error.message;
+}
+
+// --- Signing in and out ----------------------------------------------------------
+
+function signOut() {
+  if (source) source.close();
+  source = null;
+  $("content").hidden = true;
+  $("sign-out").hidden = true;
+  $("sign-in").hidden = false;
+  $("connection").textContent = "not signed in";
+}
+
+async function start() {
+  // The sign-in address carries the token in its fragment, which is never sent; it goes from the bar at once.
+  const match = location.hash.match(/^#token=(dv_[0-9a-f]+)$/);
+  if (match) {
+    history.replaceState(null, "", location.pathname);
+    await call("POST", "/api/session", { token: match[1] });
+  }
+  await refresh();
+  $("sign-in").hidden = true;
+  $("content").hidden = false;
+  $("sign-out").hidden = false;
+  watch();
+}
+
+$("sign-in-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  $("sign-in-error").textContent = "";
+  try {
+    await call("POST", "/api/session", { token: $("token").value.trim() });
+    $("token").value = "";
+    await start();
+  } catch (error) {
+    $("sign-in-error").textContent = error.message;
+  }
+});
+
+$("sign-out").addEventListener("click", async () => {
+  await call("DELETE", "/api/session").catch(() => {});
+  signOut();
+});
+
+// --- Uploading: XMLHttpRequest, because fetch tells no progress ----------------------
+
+$("upload").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const form = new FormData();
+  form.append("name", $("upload-name").value);
+  form.append("file", $("upload-file").files[0]);
+  const request = new XMLHttpRequest();
+  const bar = $("upload-progress");
+  $("upload-error").textContent = "";
+  bar.hidden = false;
+  request.upload.onprogress = (e) => { bar.value = e.total ? e.loaded / e.total : 0; };
+  request.onloadend = () => {
+    bar.hidden = true;
+    if (request.status === 201) {
+      $("upload").reset();
+    } else {
+      let detail = request.status ? `the server answered ${request.status}` : "the connection was lost";
+      try { detail = JSON.parse(request.responseText).detail || detail; } catch { /* no problem document */ }
+      $("upload-error").textContent = detail;
+    }
+    refresh().catch(fail);
+  };
+  request.open("POST", "/api/datasets");
+  request.send(form);
+});
+
+start().catch((error) => { fail(error); if (error.status !== 401) signOut(); });
