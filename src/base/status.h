@@ -26,7 +26,9 @@
     X(CORRUPT,     "stored data is damaged")           \
     X(DIVERGED,    "the training diverged")            \
     X(TIMEOUT,     "out of time")                      \
-    X(CANCELLED,   "stopped on request")
+    X(CANCELLED,   "stopped on request")               \
+    X(DENIED,      "not allowed")                      \
+    X(UNAVAILABLE, "cannot be reached now")
 /* clang-format on */
 
 enum dv_status {

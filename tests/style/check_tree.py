@@ -27,8 +27,13 @@ FOLDERS = {
     "nn/backend/onednn": (["nn", *UNDER_ALL], ["dnnl.h", "omp.h"]),
     "format": (["format", *UNDER_ALL], []),
     "train": (["train", "data", "nn", "format", "wire", *UNDER_ALL], []),
-    "job": (["job", "wire", *UNDER_ALL], []),
-    "app": (["app", "job", "train", "data", "nn", "format", "wire", *UNDER_ALL], []),
+    "store": (["store", *UNDER_ALL], []),
+    "store/driver": (["store", *UNDER_ALL], ["sqlite3.h", "libpq-fe.h"]),
+    "job": (["job", "store", "wire", *UNDER_ALL], []),
+    "http": (["http", "base"], ["microhttpd.h"]),
+    "api": (["api", "job", "store", "http", "wire", *UNDER_ALL], []),
+    "client": (["client", "base"], ["curl/curl.h"]),
+    "app": (["app", "api", "client", "job", "store", "http", "train", "data", "nn", "format", "wire", *UNDER_ALL], []),
 }
 LIBC = re.compile(r"^(linux|sys|netinet|arpa)/|^(assert|ctype|dirent|endian|errno|fcntl|fenv|float|ftw|getopt|inttypes|"
                   r"limits|locale|math|poll|pthread|sched|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|"

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DV_STORE_JOBS_H
+#define DV_STORE_JOBS_H
+
+/*
+ * Rows of `jobs`: the queue and its history. id, kind, status, model_id, dataset_id, strategy,
+ * device, spec (the request, complete), priority, seed, timeout_seconds, max_restarts, restarts,
+ * thread_count, owner, fence, cancel_requested, progress, iteration, epoch, epochs, accuracy,
+ * best_accuracy, eta_seconds, images_per_second, hyperparameters, result, error, failure_reason,
+ * queued_at, started_at, finished_at, created_at, updated_at.
+ *
+ * pending -> running -> completed | failed | cancelled; running -> pending when its worker or its
+ * server died; failed | cancelled -> pending by dv_jobs_resume(). Every call of the supervisor
+ * brings the fence it was given with the claim: DV_CONFLICT says that the job is another's now.
+ */
+
+#include "base/status.h"
+#include "store/store.h"
+
+struct dv_job_filter {
+    const char *status;
+    const char *dataset_id;
+    const char *model_id;
+    const char *strategy;
+};
+
+/* A new job. Members that are NULL or 0 are stored as such. */
+struct dv_job_row {
+    const char *id;
+    const char *kind; /* "train" */
+    const char *dataset_id;
+    const char *model_id;   /* of the new model */
+    const char *model_name;
+    const char *strategy;   /* as chosen: never "auto" */
+    const char *task;
+    const char *device;
+    const struct dv_json *spec;
+    const struct dv_json *hyperparameters;
+    int64_t priority, seed, timeout_seconds, max_restarts, thread_count;
+};
+
+/*
+ * The job `pending` and its model `queued`, in one transaction.
+ * DV_NOT_FOUND: no such data set; DV_CONFLICT: it is not ready.
+ */
+DV_MUST_CHECK enum dv_status dv_jobs_create(struct dv_store *store, const struct dv_job_row *job,
+    struct dv_json **ret_row, struct dv_error *reterr);
+DV_MUST_CHECK enum dv_status dv_jobs_get(struct dv_store *store, const char *id,
+    struct dv_json **ret_row, struct dv_error *reterr);
+DV_MUST_CHECK enum dv_status dv_jobs_list(struct dv_store *store,
+    const struct dv_job_filter *filter, const struct dv_page *page, struct dv_json **ret_list,
+    struct dv_error *reterr);
+
+/*
+ * Ask for its end: a pending one is `cancelled` at once (its model `draft`), a running one gets
+ * cancel_requested, one that is over stays as it is. The row as it then is.
+ */
+DV_MUST_CHECK enum dv_status dv_jobs_request_cancel(struct dv_store *store, const char *id,
+    struct dv_json **ret_row, struct dv_error *reterr);
+
+/* Back into the queue: of a failed or cancelled one, and of a pending one (queued_at is now). */
+DV_MUST_CHECK enum dv_status dv_jobs_resume(struct dv_store *store, const char *id,
+    struct dv_json **ret_row, struct dv_error *reterr);
+
+/* --- The supervisor's side ---------------------------------------------------------------- */
+
+/*
+ * Take the pending job of highest priority that was queued first, and not before `queued_since`
+ * (NULL: whenever): running, ours, fence raised; its model `training`. DV_NOT_FOUND: none waits.
+ */
+DV_MUST_CHECK enum dv_status dv_jobs_claim(struct dv_store *store, const char *queued_since,
+    struct dv_json **ret_row, struct dv_error *reterr);
+
+/* What may change while it runs. NAN and negative numbers leave a column as it is. */
+struct dv_job_progress {
+    double progress, accuracy, best_accuracy, eta_seconds, images_per_second;
+    int64_t iteration, epoch, epochs;
+    const struct dv_json *event; /* data of the event, all figures; type "progress" or "metrics" */
+    const char *event_type;
+};
+DV_MUST_CHECK enum dv_status dv_jobs_progress(struct dv_store *store, const char *id, int64_t fence,
+    const struct dv_job_progress *progress, struct dv_error *reterr);
+
+/*
+ * The end: the job completed, its run written, its model `ready` with `result`'s figures and a new
+ * version whose files are at `model_path` already, whole and durable.
+ */
+DV_MUST_CHECK enum dv_status dv_jobs_complete(struct dv_store *store, const char *id, int64_t fence,
+    const struct dv_json *result, const char *model_path, struct dv_error *reterr);
+
+/* The other ends. `model_path` NULL: there is no best checkpoint; else the model is ready, partial. */
+DV_MUST_CHECK enum dv_status dv_jobs_fail(struct dv_store *store, const char *id, int64_t fence,
+    const char *reason, const char *error, struct dv_error *reterr);
+DV_MUST_CHECK enum dv_status dv_jobs_cancel(struct dv_store *store, const char *id, int64_t fence,
+    const struct dv_json *result, const char *model_path, struct dv_error *reterr);
+
+/*
+ * Its worker has died: back to pending with one restart more and the reason, for the same
+ * supervisor to claim again. `is_charged` false: it does not count (a restart of the server).
+ */
+DV_MUST_CHECK enum dv_status dv_jobs_requeue(struct dv_store *store, const char *id, int64_t fence,
+    const char *reason, bool is_charged, struct dv_error *reterr);
+
+/* At start: all running jobs of other instances back to pending, uncharged. How many there were. */
+DV_MUST_CHECK enum dv_status dv_jobs_recover(
+    struct dv_store *store, int64_t *ret_count, struct dv_error *reterr);
+
+/* Ids of running jobs with cancel_requested. */
+DV_MUST_CHECK enum dv_status dv_jobs_to_cancel(
+    struct dv_store *store, struct dv_json **ret_ids, struct dv_error *reterr);
+
+/* --- Runs: one a candidate -------------------------------------------------------------------- */
+
+/* Rows of `training_runs` of a job in order of iteration, as a list. */
+DV_MUST_CHECK enum dv_status dv_runs_list(struct dv_store *store, const char *job_id,
+    const struct dv_page *page, struct dv_json **ret_list, struct dv_error *reterr);
+
+#endif
