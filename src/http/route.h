@@ -24,7 +24,8 @@ enum dv_http_body {
 
 /* Where the bytes of an uploaded file go. */
 struct dv_http_file {
-    int fd;            /* opened for writing by open_file; the server's until close_file */
+    int fd;            /* opened for writing by open_file; the server's, which closes it
+                          before it calls close_file */
     uint64_t size;     /* bytes written so far */
     uint64_t size_max; /* more is 413; set by open_file */
     void *data;        /* the route's own */
@@ -75,7 +76,7 @@ bool dv_http_request_query_at(const struct dv_http_request *request, size_t inde
 const char *dv_http_request_header(const struct dv_http_request *request, const char *name);
 /* A cookie, or NULL. */
 const char *dv_http_request_cookie(const struct dv_http_request *request, const char *name);
-/* The parsed body of a JSON route. */
+/* The parsed body of a JSON route; NULL: it was empty. */
 const struct dv_json *dv_http_request_json(const struct dv_http_request *request);
 /* A text field of a multipart body, or NULL; and by number. */
 const char *dv_http_request_field(const struct dv_http_request *request, const char *name);
@@ -84,7 +85,8 @@ bool dv_http_request_field_at(const struct dv_http_request *request, size_t inde
 /* The file of a multipart body; NULL: none came. */
 const struct dv_http_file *dv_http_request_file(const struct dv_http_request *request);
 /* The owner's own value for this request, and what lets go of it. */
-void dv_http_request_set_data(struct dv_http_request *request, void *data, void (*free_data)(void *));
+void dv_http_request_set_data(
+    struct dv_http_request *request, void *data, void (*free_data)(void *));
 void *dv_http_request_data(const struct dv_http_request *request);
 bool dv_http_request_is_replied(const struct dv_http_request *request);
 
@@ -93,8 +95,8 @@ bool dv_http_request_is_replied(const struct dv_http_request *request);
 /* A header for the reply to come; both are copied. */
 void dv_http_reply_header(struct dv_http_request *request, const char *name, const char *value);
 /* Bytes are copied. */
-void dv_http_reply_bytes(struct dv_http_request *request, int code, const char *type,
-    const void *data, size_t size);
+void dv_http_reply_bytes(
+    struct dv_http_request *request, int code, const char *type, const void *data, size_t size);
 /* Takes the value. */
 void dv_http_reply_json(struct dv_http_request *request, int code, struct dv_json *json);
 /*
@@ -105,8 +107,8 @@ void dv_http_reply_problem(
     struct dv_http_request *request, int code, const char *detail, struct dv_json *errors);
 
 struct dv_http_content {
-    int fd;           /* the server's from now on, closed when sent */
-    uint64_t offset;  /* of the content in the file */
+    int fd;          /* the server's from now on, closed when sent */
+    uint64_t offset; /* of the content in the file */
     uint64_t size;
     const char *type;
     const char *name; /* of the attachment, any UTF-8; NULL: inline */
@@ -115,11 +117,22 @@ struct dv_http_content {
 /* A file, with Range (single), If-Range, If-None-Match and ETag obeyed; sent without copying. */
 void dv_http_reply_file(struct dv_http_request *request, const struct dv_http_content *content);
 
+/* Bytes that are part of the program. */
+struct dv_http_asset {
+    const void *data; /* not copied */
+    size_t size;
+    const char *type;
+    const char *etag; /* as above */
+};
+/* The same with the program's own bytes: ETag and If-None-Match, no ranges. */
+void dv_http_reply_asset(struct dv_http_request *request, const struct dv_http_asset *asset);
+
 /*
  * A stream of server-sent events. `next` is asked when the stream begins, after each wake and each
  * time it gave something: it appends whole events with dv_http_stream_event() and returns
  * DV_OK (ask again once sent), DV_NOT_FOUND (nothing now: wait for a wake), anything else ends it.
- * A heartbeat goes out every 15 s, and `next` is asked with it, so that it can see a right withdrawn.
+ * A heartbeat goes out every 15 s, and `next` is asked with it, so that it can see a right
+ * withdrawn.
  */
 struct dv_http_stream;
 struct dv_http_stream_source {
