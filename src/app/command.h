@@ -52,6 +52,7 @@ int dv_cmd_evaluate(int argc, char **argv);
 int dv_cmd_model(int argc, char **argv);
 int dv_cmd_predict(int argc, char **argv);
 int dv_cmd_sample(int argc, char **argv);
+int dv_cmd_serve(int argc, char **argv);
 int dv_cmd_train(int argc, char **argv);
 int dv_role_infer(int argc, char **argv);
 int dv_role_ingest(int argc, char **argv);

@@ -102,6 +102,23 @@ static enum dv_status sweep(
     return status;
 }
 
+static enum dv_status write_owner(int fd, const char *text, struct dv_error *reterr)
+{
+    if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0) {
+        return dv_fail_errno(reterr, errno, "cannot write the lock");
+    }
+    return dv_file_write_all(fd, text, strlen(text), reterr);
+}
+
+enum dv_status dv_data_folder_name_server(
+    struct dv_data_folder *folder, const char *url, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *text = dv_strprintf("pid %d\n%s\n", (int)getpid(), url);
+
+    assert(folder->lock_fd >= 0);
+    return write_owner(folder->lock_fd, text, reterr);
+}
+
 enum dv_status dv_data_folder_lock(struct dv_data_folder *folder, struct dv_error *reterr)
 {
     char path[DV_PATH_SIZE];
@@ -123,11 +140,8 @@ enum dv_status dv_data_folder_lock(struct dv_data_folder *folder, struct dv_erro
     if (status != DV_OK) {
         return status;
     }
-    int length = snprintf(owner, sizeof(owner), "pid %d\n", (int)getpid());
-    if (ftruncate(fd, 0) != 0) {
-        return dv_fail_errno(reterr, errno, "cannot write %s", path);
-    }
-    status = dv_file_write_all(fd, owner, (size_t)length, reterr);
+    (void)snprintf(owner, sizeof(owner), "pid %d\n", (int)getpid());
+    status = write_owner(fd, owner, reterr);
     for (size_t i = 0; i < DV_ARRAY_SIZE(kinds) && status == DV_OK; i++) {
         status = sweep(folder, kinds[i], reterr);
     }

@@ -9,7 +9,8 @@
  *     models/{id}/versions/1/        model.json, weights.safetensors, ...
  *     jobs/{id}/job.json, result.json, work/ (the worker's, gone once it is done)
  *     cache/                         what can be made again
- *     lock                           held by the command that changes something
+ *     dv.db, uploads/, owner-token   the server's
+ *     lock                           held by the command that changes something, or the server
  * What is being made has a name that begins with a dot and is renamed when it is whole.
  *
  * Life: dv_data_folder_open(), dv_data_folder_lock() before changing anything,
@@ -40,6 +41,10 @@ void dv_data_folder_close(struct dv_data_folder *folder);
  */
 DV_MUST_CHECK enum dv_status dv_data_folder_lock(
     struct dv_data_folder *folder, struct dv_error *reterr);
+
+/* Write into the lock, which is ours, where the server is to be found. */
+DV_MUST_CHECK enum dv_status dv_data_folder_name_server(
+    struct dv_data_folder *folder, const char *url, struct dv_error *reterr);
 
 /*
  * The file `name` of every folder of `kind` ("datasets", "models", "jobs") whose name is a UUID,

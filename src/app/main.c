@@ -14,6 +14,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"serve", dv_cmd_serve, "serve the page and the API, run what is queued"},
     {"train", dv_cmd_train, "train a model on a ZIP or folder of pictures"},
     {"evaluate", dv_cmd_evaluate, "measure a model on a data set"},
     {"predict", dv_cmd_predict, "classify pictures"},
