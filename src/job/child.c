@@ -314,6 +314,12 @@ enum dv_status dv_child_next(
     return status;
 }
 
+enum dv_status dv_child_send_line(struct dv_child *child, const char *line, struct dv_error *reterr)
+{
+    assert(child);
+    return dv_channel_send(child->channel, line, strlen(line), -1, 0, reterr);
+}
+
 void dv_child_begin_stop(struct dv_child *child, int grace_ms)
 {
     const struct dv_message cancel = {.type = DV_MESSAGE_CANCEL};

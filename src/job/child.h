@@ -64,6 +64,10 @@ void dv_child_attend(struct dv_child *child);
 DV_MUST_CHECK enum dv_status dv_child_next(
     struct dv_child *child, struct dv_message *ret_message, struct dv_error *reterr);
 
+/* Send an encoded message. DV_TIMEOUT: it does not read. DV_NOT_FOUND: it has closed. */
+DV_MUST_CHECK enum dv_status dv_child_send_line(
+    struct dv_child *child, const char *line, struct dv_error *reterr);
+
 /*
  * Begin to stop it: a cancel message now, SIGTERM to its group after half of `grace_ms`, SIGKILL at
  * the end of it; dv_child_attend() goes on with it. Asked again, the earlier moments hold.
