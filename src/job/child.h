@@ -69,8 +69,9 @@ DV_MUST_CHECK enum dv_status dv_child_send_line(
     struct dv_child *child, const char *line, struct dv_error *reterr);
 
 /*
- * Begin to stop it: a cancel message now, SIGTERM to its group after half of `grace_ms`, SIGKILL at
- * the end of it; dv_child_attend() goes on with it. Asked again, the earlier moments hold.
+ * Begin to stop it: a cancel message now, SIGKILL to its group after `grace_ms`, SIGTERM half a
+ * second before that (or half-way); dv_child_attend() goes on with it. Asked again, the earlier
+ * moments hold.
  */
 void dv_child_begin_stop(struct dv_child *child, int grace_ms);
 
