@@ -2,10 +2,14 @@
 
 /*
  * `dv worker`: trains the job described in `source` (a JSON file with the complete spec under
- * "spec") or measures the model of `model_folder`, both on `dataset_folder`. What it makes goes
- * into `job_folder`: checkpoints, the model under model/, and the result as result.json, because
- * that may be larger than a message; the result message is empty.
+ * "spec"), or makes a model of what a stopped training left, or measures the model of
+ * `model_folder`, all on `dataset_folder`. What it makes goes into `job_folder`: checkpoints, the
+ * model under model/ (partial/ after a salvage), and the result as result.json (partial.json),
+ * because that may be larger than a message; the result message is empty.
  * Options of an evaluation: "split", or "all" for every sample.
+ *
+ * The folder is locked for as long as the process lives: one that was killed may linger in the
+ * kernel, and until it has gone the next one waits, so that never two write there.
  */
 
 #include "app/command.h"
@@ -16,7 +20,15 @@
 #include "base/text.h"
 #include "train/worker.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #define JOB_FILE_SIZE_MAX (8u << 20)
+#define LOCK_INTERVAL_US 50000
+#define LOCK_TRIES                                                                                 \
+    600 /* half a minute: a process in the middle of a large write takes a while to die */
 
 /* --- Callbacks -------------------------------------------------------------------------- */
 
@@ -58,10 +70,13 @@ static struct dv_train_callbacks make_callbacks(struct dv_role *role)
         .user = role, .progress = on_progress, .log = on_log, .is_cancelled = is_cancelled};
 }
 
-/* --- The two kinds of job --------------------------------------------------------------- */
+/* --- The kinds of job ------------------------------------------------------------------- */
 
-static enum dv_status train(
-    struct dv_role *role, struct dv_json **ret_result, struct dv_error *reterr)
+/* `model_name`: of the folder in the job's folder that the model goes into. */
+static enum dv_status call_with_job(struct dv_role *role, const char *model_name,
+    enum dv_status (*call)(const struct dv_train_options *options, struct dv_json **ret_result,
+        struct dv_error *reterr),
+    struct dv_json **ret_result, struct dv_error *reterr)
 {
     const struct dv_message_job *job = role->job;
     DV_CLEANUP(dv_json_unrefp) struct dv_json *file = NULL;
@@ -73,7 +88,7 @@ static enum dv_status train(
     }
     enum dv_status status = dv_json_read_file(job->source, JOB_FILE_SIZE_MAX, &file, reterr);
     if (status == DV_OK) {
-        status = dv_path_format(model_folder, reterr, "%s/model", job->job_folder);
+        status = dv_path_format(model_folder, reterr, "%s/%s", job->job_folder, model_name);
     }
     if (status == DV_OK) {
         status = dv_path_format(cache_path, reterr, "%s/pictures.cache", job->job_folder);
@@ -91,7 +106,19 @@ static enum dv_status train(
         .previous_failure = job->previous_failure,
         .attempt = job->attempt,
         .callbacks = make_callbacks(role)};
-    return dv_train_run(&options, ret_result, reterr);
+    return call(&options, ret_result, reterr);
+}
+
+static enum dv_status train(
+    struct dv_role *role, struct dv_json **ret_result, struct dv_error *reterr)
+{
+    return call_with_job(role, "model", dv_train_run, ret_result, reterr);
+}
+
+static enum dv_status salvage(
+    struct dv_role *role, struct dv_json **ret_result, struct dv_error *reterr)
+{
+    return call_with_job(role, "partial", dv_train_salvage, ret_result, reterr);
 }
 
 static bool find_split(const char *name, enum dv_split *ret_split)
@@ -127,16 +154,43 @@ static enum dv_status evaluate(
 }
 
 static enum dv_status write_result(
-    const char *folder, const struct dv_json *result, struct dv_error *reterr)
+    const char *folder, const char *name, const struct dv_json *result, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_freep) char *text = dv_json_print_pretty(result);
     char path[DV_PATH_SIZE];
 
-    enum dv_status status = dv_path_format(path, reterr, "%s/result.json", folder);
+    enum dv_status status = dv_path_format(path, reterr, "%s/%s", folder, name);
     if (status == DV_OK) {
         status = dv_file_write(path, text, strlen(text), reterr);
     }
     return status;
+}
+
+/* Until this process ends; the descriptor is the caller's. */
+static enum dv_status lock_folder(struct dv_role *role, int *ret_fd, struct dv_error *reterr)
+{
+    const char *folder = role->job->job_folder;
+    DV_CLEANUP(dv_file_closep) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return dv_fail_errno(reterr, errno, "cannot open the job's folder %s", folder);
+    }
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return dv_fail_errno(reterr, errno, "cannot lock the job's folder %s", folder);
+        }
+        if (dv_role_is_cancelled(role)) {
+            return dv_fail(reterr, DV_CANCELLED, "stopped on request");
+        }
+        if (i == LOCK_TRIES) {
+            return dv_fail(
+                reterr, DV_CONFLICT, "another process still works in the job's folder %s", folder);
+        }
+        (void)usleep(LOCK_INTERVAL_US);
+    }
+    *ret_fd = fd;
+    fd = -1;
+    return DV_OK;
 }
 
 static enum dv_status run(
@@ -144,21 +198,28 @@ static enum dv_status run(
 {
     static const struct {
         const char *kind;
+        const char *result_name;
         enum dv_status (*run)(
             struct dv_role *role, struct dv_json **ret_result, struct dv_error *reterr);
-    } kinds[] = {{"train", train}, {"evaluate", evaluate}};
+    } kinds[] = {{"train", "result.json", train}, {"salvage", "partial.json", salvage},
+        {"evaluate", "result.json", evaluate}};
     const struct dv_message_job *job = role->job;
+    DV_CLEANUP(dv_file_closep) int lock_fd = -1;
     DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
-    enum dv_status status =
-        dv_fail(reterr, DV_INVALID, "there is no kind of job '%.40s' for dv worker", job->kind);
 
     (void)ret_result;
     for (size_t i = 0; i < DV_ARRAY_SIZE(kinds) && job->job_folder; i++) {
-        if (dv_text_equal(kinds[i].kind, job->kind)) {
+        if (!dv_text_equal(kinds[i].kind, job->kind)) {
+            continue;
+        }
+        enum dv_status status = lock_folder(role, &lock_fd, reterr);
+        if (status == DV_OK) {
             status = kinds[i].run(role, &result, reterr);
         }
+        return status == DV_OK ? write_result(job->job_folder, kinds[i].result_name, result, reterr)
+                               : status;
     }
-    return status == DV_OK ? write_result(job->job_folder, result, reterr) : status;
+    return dv_fail(reterr, DV_INVALID, "there is no kind of job '%.40s' for dv worker", job->kind);
 }
 
 int dv_role_worker(int argc, char **argv)

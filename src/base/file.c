@@ -5,9 +5,10 @@
 #include "base/fault.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -274,20 +275,88 @@ enum dv_status dv_folder_make(const char *path, struct dv_error *reterr)
     return DV_OK;
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
+/* --- Removing ---------------------------------------------------------------------------- */
+
+#define REMOVE_DEPTH_MAX 64
+
+static enum dv_status remove_entry(
+    int parent, const char *name, unsigned depth, unsigned *count_left, struct dv_error *reterr);
+
+/* What a folder holds; the stream is closed by the caller. */
+static enum dv_status remove_entries(
+    DIR *stream, unsigned depth, unsigned *count_left, struct dv_error *reterr)
 {
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
+    enum dv_status status = DV_OK;
+    struct dirent *entry;
+
+    while (status == DV_OK && *count_left > 0 && (entry = readdir(stream))) {
+        bool is_itself = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        if (!is_itself) {
+            status = remove_entry(dirfd(stream), entry->d_name, depth, count_left, reterr);
+        }
+    }
+    return status;
+}
+
+/* A folder is opened without following a link, so that nothing outside is ever touched. */
+static enum dv_status remove_folder(
+    int parent, const char *name, unsigned depth, unsigned *count_left, struct dv_error *reterr)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (!stream) {
+        int error = errno;
+        dv_file_closep(&fd);
+        return error == ENOENT ? DV_OK : dv_fail_errno(reterr, error, "cannot open %s", name);
+    }
+    enum dv_status status = depth < REMOVE_DEPTH_MAX
+                                ? remove_entries(stream, depth + 1, count_left, reterr)
+                                : dv_fail(reterr, DV_TOO_LARGE, "folders lie too deep in %s", name);
+    (void)closedir(stream);
+    if (status != DV_OK || *count_left == 0) {
+        return status;
+    }
+    if (unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
+        return dv_fail_errno(reterr, errno, "cannot remove the folder %s", name);
+    }
+    (*count_left)--;
+    return DV_OK;
+}
+
+static enum dv_status remove_entry(
+    int parent, const char *name, unsigned depth, unsigned *count_left, struct dv_error *reterr)
+{
+    if (unlinkat(parent, name, 0) == 0) {
+        (*count_left)--;
+        return DV_OK;
+    }
+    if (errno == EISDIR || errno == EPERM) {
+        return remove_folder(parent, name, depth, count_left, reterr);
+    }
+    return errno == ENOENT ? DV_OK : dv_fail_errno(reterr, errno, "cannot remove %s", name);
+}
+
+enum dv_status dv_folder_remove_some(
+    const char *path, unsigned count_max, bool *ret_is_gone, struct dv_error *reterr)
+{
+    unsigned count_left = count_max;
+    struct stat info;
+
+    assert(count_max > 0);
+    assert(ret_is_gone);
+    enum dv_status status = remove_entry(AT_FDCWD, path, 0, &count_left, reterr);
+    if (status == DV_OK) {
+        *ret_is_gone = lstat(path, &info) != 0;
+    }
+    return status;
 }
 
 enum dv_status dv_folder_remove(const char *path, struct dv_error *reterr)
 {
-    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {
-        return dv_fail_errno(reterr, errno, "cannot remove %s", path);
-    }
-    return DV_OK;
+    bool is_gone = false;
+
+    return dv_folder_remove_some(path, UINT_MAX, &is_gone, reterr);
 }
 
 enum dv_status dv_folder_sync(const char *path, struct dv_error *reterr)

@@ -69,6 +69,10 @@ DV_MUST_CHECK enum dv_status dv_folder_make(const char *path, struct dv_error *r
 /* Remove a folder and everything in it, following no link; one that is not there is fine. */
 DV_MUST_CHECK enum dv_status dv_folder_remove(const char *path, struct dv_error *reterr);
 
+/* The same, of at most `count_max` files and folders now; *ret_is_gone: that was all of it. */
+DV_MUST_CHECK enum dv_status dv_folder_remove_some(
+    const char *path, unsigned count_max, bool *ret_is_gone, struct dv_error *reterr);
+
 DV_MUST_CHECK enum dv_status dv_folder_sync(const char *path, struct dv_error *reterr);
 
 /* Bytes free for this user on the disk that holds `path`. */

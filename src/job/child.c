@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Read from dv_child_start(); wait_events() is the one place that waits, for the channel, the
- * output, the end of the process and the interrupt at once.
+ * Read from dv_child_start(), then "Without waiting": dv_child_attend() and dv_child_next() do all
+ * there is to do; wait_once() is the one place that waits, and the calls below it are loops of
+ * these three.
  */
 
 #include "job/child.h"
@@ -30,7 +31,13 @@
 #define HELLO_TIMEOUT_MS 30000
 #define ACK_TIMEOUT_MS 60000
 #define SEND_TIMEOUT_MS 30000
+#define LAST_GRACE_MS 500 /* between SIGTERM, which most roles do not survive, and SIGKILL */
 #define LINE_SIZE_MAX 4096
+#define OUTPUT_BLOCK_SIZE 16384
+#define OUTPUT_BLOCKS_MAX 16 /* read at once, so that one that floods us does not hold us up */
+#define LAST_BLOCKS_MAX 256  /* at its end: more than a pipe can hold */
+
+enum stop_phase { STOP_NONE, STOP_ASKED, STOP_TERMINATED, STOP_KILLED };
 
 struct dv_child {
     struct dv_child_options options;
@@ -41,6 +48,9 @@ struct dv_child {
     struct dv_buffer line;  /* of output, not whole yet */
     uint64_t oom_kills;     /* of the machine, when it started */
     bool was_out_of_memory; /* it, or a C++ library in it, said so itself */
+    bool is_closed;         /* its channel: nothing more will come */
+    enum stop_phase stop_phase;
+    uint64_t terminate_ns, kill_ns; /* when to go on with stopping */
     bool is_reaped;
     struct dv_child_exit end; /* once reaped */
 };
@@ -162,33 +172,185 @@ static void take_output(struct dv_child *child, const char *data, size_t size)
     }
 }
 
-/* Everything that is there now. At the end of the pipe the descriptor is closed. */
-static void drain_output(struct dv_child *child)
+/* What is there now, up to a number of blocks. At the end of the pipe the descriptor is closed. */
+static void drain_output(struct dv_child *child, int blocks_max)
 {
-    char data[4096];
+    char data[OUTPUT_BLOCK_SIZE];
 
-    while (child->output_fd >= 0) {
+    for (int i = 0; child->output_fd >= 0 && i < blocks_max; i++) {
         ssize_t got = read(child->output_fd, data, sizeof(data));
         if (got > 0) {
             take_output(child, data, (size_t)got);
-        } else if (got < 0 && errno == EINTR) {
-            continue;
         } else if (got < 0 && errno == EAGAIN) {
             return;
-        } else {
+        } else if (got == 0 || errno != EINTR) {
             end_line(child);
             dv_file_closep(&child->output_fd);
         }
     }
 }
 
-/* --- Waiting ---------------------------------------------------------------------------- */
+/* --- The end ---------------------------------------------------------------------------- */
 
-struct events {
-    bool has_message;
-    bool has_ended;
-    bool is_interrupted;
-};
+static enum dv_failure_reason read_reason(const struct dv_child *child, bool is_signal, int code)
+{
+    if (child->was_out_of_memory) {
+        return DV_FAILURE_OOM;
+    }
+    if (is_signal && code == SIGKILL && count_oom_kills() > child->oom_kills) {
+        return DV_FAILURE_OOM;
+    }
+    return is_signal ? DV_FAILURE_SIGNAL : DV_FAILURE_ERROR;
+}
+
+/* To the whole group; to the process alone while it has none yet. */
+static void send_signal(const struct dv_child *child, int number)
+{
+    if (!child->is_reaped && kill(-child->pid, number) != 0) {
+        (void)kill(child->pid, number);
+    }
+}
+
+/*
+ * It has ended: take its last words and its exit status. Until it is waited for its number is its
+ * own, so this is the moment to end whatever it left behind in its group.
+ */
+static void reap(struct dv_child *child)
+{
+    int result = 0;
+
+    (void)kill(-child->pid, SIGKILL);
+    drain_output(child, LAST_BLOCKS_MAX);
+    while (waitpid(child->pid, &result, 0) < 0 && errno == EINTR) {
+    }
+    child->is_reaped = true;
+    child->end.is_signal = WIFSIGNALED(result);
+    child->end.code = WIFSIGNALED(result) ? WTERMSIG(result) : WEXITSTATUS(result);
+    child->end.reason = read_reason(child, child->end.is_signal, child->end.code);
+}
+
+/* The shorter of two waiting times, of which -1 is for ever. */
+static int least_ms(int a, int b)
+{
+    return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
+/* --- Without waiting -------------------------------------------------------------------- */
+
+void dv_child_watch(const struct dv_child *child, struct pollfd ret_fds[static DV_CHILD_POLL_COUNT])
+{
+    assert(child);
+    ret_fds[0] = (struct pollfd){
+        .fd = child->is_closed ? -1 : dv_channel_fd(child->channel), .events = POLLIN};
+    ret_fds[1] = (struct pollfd){.fd = child->output_fd, .events = POLLIN};
+    ret_fds[2] = (struct pollfd){.fd = child->is_reaped ? -1 : child->pid_fd, .events = POLLIN};
+}
+
+/* When stopping goes on; 0: it does not. */
+static uint64_t next_stop_ns(const struct dv_child *child)
+{
+    return child->is_reaped                       ? 0
+           : child->stop_phase == STOP_ASKED      ? child->terminate_ns
+           : child->stop_phase == STOP_TERMINATED ? child->kill_ns
+                                                  : 0;
+}
+
+int dv_child_patience_ms(const struct dv_child *child)
+{
+    uint64_t due_ns = next_stop_ns(child);
+    uint64_t now_ns = dv_clock_monotonic_ns();
+
+    if (!child->is_closed && dv_channel_has_line(child->channel)) {
+        return 0;
+    }
+    if (due_ns == 0) {
+        return -1;
+    }
+    return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / 1000000u) + 1;
+}
+
+static void go_on_stopping(struct dv_child *child)
+{
+    uint64_t now_ns = dv_clock_monotonic_ns();
+
+    if (child->stop_phase == STOP_ASKED && now_ns >= child->terminate_ns) {
+        send_signal(child, SIGTERM);
+        child->stop_phase = STOP_TERMINATED;
+    }
+    if (child->stop_phase == STOP_TERMINATED && now_ns >= child->kill_ns) {
+        send_signal(child, SIGKILL);
+        child->stop_phase = STOP_KILLED;
+    }
+}
+
+static bool has_ended(const struct dv_child *child)
+{
+    struct pollfd end = {.fd = child->pid_fd, .events = POLLIN};
+
+    return poll(&end, 1, 0) > 0;
+}
+
+void dv_child_attend(struct dv_child *child)
+{
+    assert(child);
+    drain_output(child, OUTPUT_BLOCKS_MAX);
+    if (child->is_reaped) {
+        return;
+    }
+    if (has_ended(child)) {
+        reap(child);
+    } else {
+        go_on_stopping(child);
+    }
+}
+
+enum dv_status dv_child_next(
+    struct dv_child *child, struct dv_message *ret_message, struct dv_error *reterr)
+{
+    assert(child);
+    assert(ret_message);
+    if (child->is_closed) {
+        return dv_fail(reterr, DV_NOT_FOUND, "dv %s has ended", child->options.role);
+    }
+    enum dv_status status = dv_message_receive(child->channel, 0, ret_message, reterr);
+    if (status == DV_TIMEOUT && child->is_reaped) {
+        status = dv_fail(reterr, DV_NOT_FOUND, "dv %s has ended", child->options.role);
+    }
+    /* After bytes that are no message nothing that follows can be trusted. */
+    child->is_closed = status != DV_OK && status != DV_TIMEOUT && status != DV_INVALID;
+    return status;
+}
+
+enum dv_status dv_child_send_line(struct dv_child *child, const char *line, struct dv_error *reterr)
+{
+    assert(child);
+    return dv_channel_send(child->channel, line, strlen(line), -1, 0, reterr);
+}
+
+void dv_child_begin_stop(struct dv_child *child, int grace_ms)
+{
+    const struct dv_message cancel = {.type = DV_MESSAGE_CANCEL};
+    uint64_t now_ns = dv_clock_monotonic_ns();
+
+    assert(child);
+    if (child->is_reaped || child->stop_phase != STOP_NONE) {
+        return;
+    }
+    enum dv_status status = dv_message_send(child->channel, &cancel, -1, 0, NULL);
+    (void)status; /* one that does not read is stopped by what follows */
+    child->stop_phase = STOP_ASKED;
+    child->kill_ns = now_ns + (uint64_t)grace_ms * 1000000u;
+    child->terminate_ns =
+        child->kill_ns - (uint64_t)least_ms(grace_ms / 2, LAST_GRACE_MS) * 1000000u;
+}
+
+const struct dv_child_exit *dv_child_end(const struct dv_child *child)
+{
+    assert(child);
+    return child->is_reaped ? &child->end : NULL;
+}
+
+/* --- Waiting ---------------------------------------------------------------------------- */
 
 static int ms_left(uint64_t start_ns, int timeout_ms)
 {
@@ -199,27 +361,18 @@ static int ms_left(uint64_t start_ns, int timeout_ms)
     return passed_ms >= (uint64_t)timeout_ms ? 0 : timeout_ms - (int)passed_ms;
 }
 
-/* Wait once, draining the output; all events false when the time is over or only output came. */
-static struct events wait_events(
-    struct dv_child *child, bool with_channel, bool with_interrupt, int timeout_ms)
+/* Wait until something happens, and attend to it. True: the interrupt descriptor is readable. */
+static bool wait_once(struct dv_child *child, bool with_interrupt, int timeout_ms)
 {
+    struct pollfd fds[DV_CHILD_POLL_COUNT + 1];
     int interrupt_fd = child->options.interrupt_fd > 0 ? child->options.interrupt_fd : -1;
-    struct pollfd fds[4] = {
-        {.fd = with_channel ? dv_channel_fd(child->channel) : -1, .events = POLLIN},
-        {.fd = child->output_fd, .events = POLLIN},
-        {.fd = child->pid_fd, .events = POLLIN},
-        {.fd = with_interrupt ? interrupt_fd : -1, .events = POLLIN},
-    };
 
-    int count = poll(fds, DV_ARRAY_SIZE(fds), timeout_ms);
-    if (count > 0 && fds[1].revents) {
-        drain_output(child);
-    }
-    return (struct events){
-        .has_message = count > 0 && fds[0].revents,
-        .has_ended = count > 0 && fds[2].revents,
-        .is_interrupted = count > 0 && fds[3].revents,
-    };
+    dv_child_watch(child, fds);
+    fds[DV_CHILD_POLL_COUNT] =
+        (struct pollfd){.fd = with_interrupt ? interrupt_fd : -1, .events = POLLIN};
+    int count = poll(fds, DV_ARRAY_SIZE(fds), least_ms(timeout_ms, dv_child_patience_ms(child)));
+    dv_child_attend(child);
+    return count > 0 && fds[DV_CHILD_POLL_COUNT].revents;
 }
 
 enum dv_status dv_child_receive(
@@ -230,24 +383,17 @@ enum dv_status dv_child_receive(
     assert(child);
     assert(ret_message);
     for (;;) {
-        if (dv_channel_has_line(child->channel)) {
-            return dv_message_receive(child->channel, 0, ret_message, reterr);
-        }
         int left_ms = ms_left(start_ns, timeout_ms);
-        struct events events = wait_events(child, true, true, left_ms);
-        if (events.is_interrupted) {
-            return dv_fail(reterr, DV_CANCELLED, "interrupted");
+        enum dv_status status = dv_child_next(child, ret_message, reterr);
+        if (status != DV_TIMEOUT) {
+            return status;
         }
-        if (events.has_message) {
-            enum dv_status status = dv_message_receive(child->channel, 0, ret_message, reterr);
-            if (status != DV_TIMEOUT) { /* else half a line */
-                return status;
-            }
-        } else if (events.has_ended) {
-            return dv_fail(reterr, DV_NOT_FOUND, "dv %s has ended", child->options.role);
-        } else if (left_ms == 0) {
+        if (left_ms == 0) {
             return dv_fail(reterr, DV_TIMEOUT, "dv %s said nothing for %d ms", child->options.role,
                 timeout_ms);
+        }
+        if (wait_once(child, true, left_ms)) {
+            return dv_fail(reterr, DV_CANCELLED, "interrupted");
         }
     }
 }
@@ -312,61 +458,23 @@ enum dv_status dv_child_handshake(struct dv_child *child, const struct dv_messag
     return status;
 }
 
-/* --- The end ---------------------------------------------------------------------------- */
-
-static enum dv_failure_reason read_reason(const struct dv_child *child, bool is_signal, int code)
-{
-    if (child->was_out_of_memory) {
-        return DV_FAILURE_OOM;
-    }
-    if (is_signal && code == SIGKILL && count_oom_kills() > child->oom_kills) {
-        return DV_FAILURE_OOM;
-    }
-    return is_signal ? DV_FAILURE_SIGNAL : DV_FAILURE_ERROR;
-}
-
-/* It has ended: take its last words and its exit status. */
-static void reap(struct dv_child *child)
-{
-    int result = 0;
-
-    drain_output(child);
-    while (waitpid(child->pid, &result, 0) < 0 && errno == EINTR) {
-    }
-    child->is_reaped = true;
-    child->end.is_signal = WIFSIGNALED(result);
-    child->end.code = WIFSIGNALED(result) ? WTERMSIG(result) : WEXITSTATUS(result);
-    child->end.reason = read_reason(child, child->end.is_signal, child->end.code);
-}
-
-/* Drop what it still says, so that it cannot block on a full socket; false: nothing will come. */
-static bool drop_message(struct dv_child *child)
-{
-    struct dv_message message;
-
-    enum dv_status status = dv_message_receive(child->channel, 0, &message, NULL);
-    if (status == DV_OK) {
-        dv_message_finish(&message);
-    }
-    return status == DV_OK || status == DV_TIMEOUT || status == DV_INVALID;
-}
+/* --- Stopping --------------------------------------------------------------------------- */
 
 enum dv_status dv_child_wait(
     struct dv_child *child, int timeout_ms, struct dv_child_exit *ret_exit, struct dv_error *reterr)
 {
     uint64_t start_ns = dv_clock_monotonic_ns();
-    bool with_channel = true;
+    struct dv_message message;
 
     assert(child);
     assert(ret_exit);
     while (!child->is_reaped) {
         int left_ms = ms_left(start_ns, timeout_ms);
-        struct events events = wait_events(child, with_channel, false, left_ms);
-        if (events.has_ended) {
-            reap(child);
-        } else if (events.has_message) {
-            with_channel = drop_message(child);
-        } else if (left_ms == 0) {
+        (void)wait_once(child, false, left_ms);
+        /* What it still says is dropped, so that it does not block on a full socket. */
+        if (dv_child_next(child, &message, NULL) == DV_OK) {
+            dv_message_finish(&message);
+        } else if (left_ms == 0 && !child->is_reaped) {
             return dv_fail(reterr, DV_TIMEOUT, "dv %s still runs", child->options.role);
         }
     }
@@ -374,31 +482,12 @@ enum dv_status dv_child_wait(
     return DV_OK;
 }
 
-/* To the whole group; to the process alone while it has none yet. */
-static void send_signal(const struct dv_child *child, int number)
-{
-    if (!child->is_reaped && kill(-child->pid, number) != 0) {
-        (void)kill(child->pid, number);
-    }
-}
-
 void dv_child_stop(struct dv_child *child, int grace_ms, struct dv_child_exit *ret_exit)
 {
-    const struct dv_message cancel = {.type = DV_MESSAGE_CANCEL};
-
     assert(child);
     assert(ret_exit);
-    enum dv_status status = dv_message_send(child->channel, &cancel, -1, 0, NULL);
-    (void)status; /* one that does not read is stopped by what follows */
-    if (dv_child_wait(child, grace_ms / 2, ret_exit, NULL) == DV_OK) {
-        return;
-    }
-    send_signal(child, SIGTERM);
-    if (dv_child_wait(child, grace_ms / 2, ret_exit, NULL) == DV_OK) {
-        return;
-    }
-    send_signal(child, SIGKILL);
-    status = dv_child_wait(child, -1, ret_exit, NULL);
+    dv_child_begin_stop(child, grace_ms);
+    enum dv_status status = dv_child_wait(child, -1, ret_exit, NULL);
     assert(status == DV_OK);
 }
 

@@ -8,6 +8,10 @@
  * almost empty environment, a session of its own. It dies with its parent. Its exit status is the
  * truth about its end, whatever it said before.
  *
+ * One that watches several children polls what dv_child_watch() gives and calls dv_child_attend()
+ * and dv_child_next(), which never wait; one that has a single child lets the calls below these
+ * wait, which do the same in a loop.
+ *
  * Life:    dv_child_start(), dv_child_handshake(), dv_child_receive() until DV_NOT_FOUND,
  *          dv_child_wait() or dv_child_stop(), dv_child_destroy() (which kills what still runs).
  * Threads: start children from the main thread (the parent-death signal follows the thread), in a
@@ -17,6 +21,7 @@
 #include "base/status.h"
 #include "wire/failure.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -41,6 +46,40 @@ struct dv_child_exit {
 DV_MUST_CHECK enum dv_status dv_child_start(
     const struct dv_child_options *options, struct dv_child **ret_child, struct dv_error *reterr);
 
+/* --- Without waiting ---------------------------------------------------------------------- */
+
+#define DV_CHILD_POLL_COUNT 3
+
+/* What to poll for: its channel, its output, its end. */
+void dv_child_watch(
+    const struct dv_child *child, struct pollfd ret_fds[static DV_CHILD_POLL_COUNT]);
+
+/* How long poll() may wait: 0 when a message is here already, -1 for ever. */
+int dv_child_patience_ms(const struct dv_child *child);
+
+/* Take its output, a bounded part of it; go on with stopping it; notice its end. */
+void dv_child_attend(struct dv_child *child);
+
+/* As dv_child_receive(), of what is here; DV_TIMEOUT: nothing now. */
+DV_MUST_CHECK enum dv_status dv_child_next(
+    struct dv_child *child, struct dv_message *ret_message, struct dv_error *reterr);
+
+/* Send an encoded message. DV_TIMEOUT: it does not read. DV_NOT_FOUND: it has closed. */
+DV_MUST_CHECK enum dv_status dv_child_send_line(
+    struct dv_child *child, const char *line, struct dv_error *reterr);
+
+/*
+ * Begin to stop it: a cancel message now, SIGKILL to its group after `grace_ms`, SIGTERM half a
+ * second before that (or half-way); dv_child_attend() goes on with it. Asked again, the earlier
+ * moments hold.
+ */
+void dv_child_begin_stop(struct dv_child *child, int grace_ms);
+
+/* Its end, or NULL while it runs; borrowed. Messages may still be there. */
+const struct dv_child_exit *dv_child_end(const struct dv_child *child);
+
+/* --- Waiting ------------------------------------------------------------------------------ */
+
 /*
  * Wait for its hello, send the job, wait for its ack, which is the caller's to finish. A failure
  * message instead of the ack is returned as its status and text.
@@ -56,6 +95,7 @@ DV_MUST_CHECK enum dv_status dv_child_handshake(struct dv_child *child,
 DV_MUST_CHECK enum dv_status dv_child_receive(struct dv_child *child, int timeout_ms,
     struct dv_message *ret_message, struct dv_error *reterr);
 
+/* Send, waiting up to half a minute for one that does not read. */
 DV_MUST_CHECK enum dv_status dv_child_send(struct dv_child *child, const struct dv_message *message,
     int passed_fd, struct dv_error *reterr);
 
@@ -63,10 +103,7 @@ DV_MUST_CHECK enum dv_status dv_child_send(struct dv_child *child, const struct 
 DV_MUST_CHECK enum dv_status dv_child_wait(struct dv_child *child, int timeout_ms,
     struct dv_child_exit *ret_exit, struct dv_error *reterr);
 
-/*
- * Stop it within `grace_ms` and a little: a cancel message, SIGTERM to its group after half of
- * that, SIGKILL at the end of it. Fine on one that has ended.
- */
+/* dv_child_begin_stop() and wait for the end. Fine on one that has ended. */
 void dv_child_stop(struct dv_child *child, int grace_ms, struct dv_child_exit *ret_exit);
 
 /* Kill what still runs, reap it, let go. NULL is fine; returns NULL. */

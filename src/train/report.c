@@ -226,11 +226,25 @@ static enum dv_status write_model(const struct dv_train_task *task, const char *
     return dv_model_write(&content, task->options->model_folder, reterr);
 }
 
+/* Write the model and make the result of these metrics. */
+static enum dv_status finish(const struct dv_train_task *task, const char *strategy_name,
+    const struct dv_trained *trained, const struct dv_json *metrics, struct dv_json **ret_result,
+    struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp)
+    struct dv_json *result = make_result(task, strategy_name, trained, metrics);
+
+    enum dv_status status = write_model(task, strategy_name, trained, result, reterr);
+    if (status == DV_OK) {
+        *ret_result = dv_json_ref(result);
+    }
+    return status;
+}
+
 enum dv_status dv_report_make(const struct dv_train_task *task, const char *strategy_name,
     const struct dv_trained *trained, struct dv_json **ret_result, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *metrics = NULL;
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
 
     assert(task);
     assert(trained);
@@ -242,10 +256,43 @@ enum dv_status dv_report_make(const struct dv_train_task *task, const char *stra
         return status;
     }
     say(task, trained, "writing", 0.99);
-    result = make_result(task, strategy_name, trained, metrics);
-    status = write_model(task, strategy_name, trained, result, reterr);
-    if (status == DV_OK) {
-        *ret_result = dv_json_ref(result);
+    return finish(task, strategy_name, trained, metrics, ret_result, reterr);
+}
+
+/* --- Of a run that was stopped ---------------------------------------------------------- */
+
+static uint64_t count_samples(const struct dv_dataset_summary *dataset, enum dv_split split)
+{
+    uint64_t count = 0;
+
+    for (uint32_t c = 0; c < dataset->class_count; c++) {
+        count += dataset->classes[c].counts[split];
     }
-    return status;
+    return count;
+}
+
+/* What was measured on the validation split when these weights were the best. */
+static struct dv_json *make_partial_metrics(
+    const struct dv_train_task *task, const struct dv_trained *trained)
+{
+    struct dv_json *metrics = dv_json_object();
+    struct dv_json *val = dv_json_object();
+
+    dv_json_set_number(val, "accuracy", trained->result.val_accuracy);
+    dv_json_set_number(val, "loss", trained->result.val_loss);
+    dv_json_set_integer(val, "total", (int64_t)count_samples(task->dataset, DV_SPLIT_VAL));
+    dv_json_set(metrics, "val", val);
+    dv_json_set(metrics, "test", dv_json_null());
+    set_main_figures(metrics);
+    dv_json_set(metrics, "training", training_to_json(task, trained));
+    dv_json_set_bool(metrics, "is_partial", true);
+    return metrics;
+}
+
+enum dv_status dv_report_make_partial(const struct dv_train_task *task, const char *strategy_name,
+    const struct dv_trained *trained, struct dv_json **ret_result, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *metrics = make_partial_metrics(task, trained);
+
+    return finish(task, strategy_name, trained, metrics, ret_result, reterr);
 }

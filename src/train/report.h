@@ -21,4 +21,9 @@ DV_MUST_CHECK enum dv_status dv_report_make(const struct dv_train_task *task,
     const char *strategy_name, const struct dv_trained *trained, struct dv_json **ret_result,
     struct dv_error *reterr);
 
+/* The same of a run that was stopped: nothing is measured, its figures are those of validation. */
+DV_MUST_CHECK enum dv_status dv_report_make_partial(const struct dv_train_task *task,
+    const char *strategy_name, const struct dv_trained *trained, struct dv_json **ret_result,
+    struct dv_error *reterr);
+
 #endif

@@ -11,6 +11,7 @@
 #include "spec/graph.h"
 #include "spec/job_spec.h"
 #include "train/recipe.h"
+#include "train/salvage.h"
 #include "train/task.h"
 #include "train/worker.h"
 
@@ -129,7 +130,10 @@ static enum dv_status native_train(const struct dv_train_task *task,
         .target_accuracy = task->job->target_accuracy,
         .timeout_seconds = (double)task->job->timeout_seconds,
         .callbacks = &task->options->callbacks};
-    status = dv_trainer_run(&options, &trained.result, reterr);
+    status = dv_salvage_note(task, dv_strategy_native.name, &trained, reterr);
+    if (status == DV_OK) {
+        status = dv_trainer_run(&options, &trained.result, reterr);
+    }
     if (status != DV_OK) {
         return status;
     }

@@ -12,6 +12,7 @@
 #include "spec/problem.h"
 #include "train/orchestrator.h"
 #include "train/report.h"
+#include "train/salvage.h"
 #include "train/strategy.h"
 #include "train/task.h"
 
@@ -127,10 +128,10 @@ static enum dv_status run(
     return status;
 }
 
-enum dv_status dv_train_run(
-    const struct dv_train_options *options, struct dv_json **ret_result, struct dv_error *reterr)
+/* The job and its data set's description: what every kind of work begins with. */
+static enum dv_status open_task(
+    const struct dv_train_options *options, struct dv_train_task *ret_task, struct dv_error *reterr)
 {
-    struct dv_pack *pack = NULL;
     struct dv_train_task task = {
         .options = options, .backend = "onednn", .iteration = 1, .rate_scale = 1.0};
 
@@ -138,7 +139,6 @@ enum dv_status dv_train_run(
     assert(options->job);
     assert(options->job_folder);
     assert(options->model_folder);
-    assert(ret_result);
 
     task.thread_count = options->thread_count > 0 ? options->thread_count : count_processors();
     task.arena = dv_arena_create(0);
@@ -149,10 +149,27 @@ enum dv_status dv_train_run(
     if (status == DV_OK) {
         status = read_dataset(options->dataset_folder, &task, reterr);
     }
-    if (status == DV_OK) {
-        status = dv_pack_open(options->dataset_folder, &pack, reterr);
-        task.pack = pack;
+    if (status != DV_OK) {
+        dv_arena_destroy(task.arena);
+        return status;
     }
+    *ret_task = task;
+    return DV_OK;
+}
+
+enum dv_status dv_train_run(
+    const struct dv_train_options *options, struct dv_json **ret_result, struct dv_error *reterr)
+{
+    struct dv_pack *pack = NULL;
+    struct dv_train_task task;
+
+    assert(ret_result);
+    enum dv_status status = open_task(options, &task, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    status = dv_pack_open(options->dataset_folder, &pack, reterr);
+    task.pack = pack;
     if (status == DV_OK) {
         status = check_classes(&task, reterr);
     }
@@ -160,6 +177,27 @@ enum dv_status dv_train_run(
         status = run(&task, ret_result, reterr);
     }
     dv_pack_close(pack);
+    dv_arena_destroy(task.arena);
+    return status;
+}
+
+enum dv_status dv_train_salvage(
+    const struct dv_train_options *options, struct dv_json **ret_result, struct dv_error *reterr)
+{
+    const char *strategy_name = NULL;
+    struct dv_trained trained = {0};
+    struct dv_train_task task;
+
+    assert(ret_result);
+    enum dv_status status = open_task(options, &task, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    status = dv_salvage_read(&task, &strategy_name, &trained, reterr);
+    if (status == DV_OK) {
+        status = dv_report_make_partial(&task, strategy_name, &trained, ret_result, reterr);
+        dv_trained_finish(&trained);
+    }
     dv_arena_destroy(task.arena);
     return status;
 }

@@ -3,8 +3,8 @@
 #define DV_TRAIN_WORKER_H
 
 /*
- * The two things a worker process does: train a job to its end, and measure a model on a data
- * set. The caller (the worker role, or a test) brings folders and callbacks and gets one JSON
+ * What a worker process does: train a job to its end, make a model of one that was stopped, and
+ * measure a model on a data set. The caller (the worker role, or a test) brings folders and callbacks and gets one JSON
  * value back.
  *
  * Life:    one call, everything is done when it returns. A job folder that holds checkpoints of
@@ -80,6 +80,14 @@ struct dv_train_options {
  * not fit into memory; asked again with that as `previous_failure`, it may.
  */
 DV_MUST_CHECK enum dv_status dv_train_run(
+    const struct dv_train_options *options, struct dv_json **ret_result, struct dv_error *reterr);
+
+/*
+ * Make a model of the best weights that the job in `options->job_folder` had when it was stopped.
+ * The result is as above, with the figures of validation. Nothing is trained or measured; no callback is
+ * called. DV_NOT_FOUND: no epoch had ended. DV_CORRUPT: what it left is damaged.
+ */
+DV_MUST_CHECK enum dv_status dv_train_salvage(
     const struct dv_train_options *options, struct dv_json **ret_result, struct dv_error *reterr);
 
 struct dv_evaluate_options {

@@ -113,6 +113,45 @@ static void removing_a_folder_follows_no_link(void **state)
     expect_content("kept");
 }
 
+static void make_file(const char *name)
+{
+    char place[DV_PATH_SIZE];
+
+    assert_int_equal(dv_path_format(place, NULL, "%s/tree/%s", folder, name), DV_OK);
+    assert_int_equal(dv_file_write(place, "x", 1, NULL), DV_OK);
+}
+
+/* Two folders with three files each are nine entries with themselves and the one they lie in. */
+static void a_folder_is_removed_a_few_entries_at_a_time(void **state)
+{
+    char place[DV_PATH_SIZE];
+    bool is_gone = false;
+    int calls = 0;
+
+    (void)state;
+    assert_int_equal(dv_path_format(place, NULL, "%s/tree/a", folder), DV_OK);
+    assert_int_equal(dv_folder_make(place, NULL), DV_OK);
+    assert_int_equal(dv_path_format(place, NULL, "%s/tree/b", folder), DV_OK);
+    assert_int_equal(dv_folder_make(place, NULL), DV_OK);
+    for (int i = 0; i < 3; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "%c/%d", i % 2 ? 'a' : 'b', i);
+        make_file(name);
+        (void)snprintf(name, sizeof(name), "%d", i);
+        make_file(name);
+    }
+    assert_int_equal(dv_path_format(place, NULL, "%s/tree", folder), DV_OK);
+    for (; !is_gone; calls++) {
+        assert_true(dv_path_is_folder(place));
+        assert_int_equal(dv_folder_remove_some(place, 2, &is_gone, NULL), DV_OK);
+        assert_true(calls < 100);
+    }
+    assert_int_equal(calls, 5);
+    assert_false(dv_path_exists(place));
+    assert_int_equal(dv_folder_remove_some(place, 2, &is_gone, NULL), DV_OK);
+    assert_true(is_gone);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +159,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_has_its_own_status),
         cmocka_unit_test(a_file_above_the_limit_is_refused),
         cmocka_unit_test(removing_a_folder_follows_no_link),
+        cmocka_unit_test(a_folder_is_removed_a_few_entries_at_a_time),
     };
 
     return cmocka_run_group_tests_name("file", tests, set_up, tear_down);

@@ -129,13 +129,42 @@ static int play_babbling(struct dv_channel *channel)
     return 0;
 }
 
+/* Prints without end. */
+static int play_flooding(struct dv_channel *channel)
+{
+    say_hello(channel, "flooding");
+    while (printf("%s\n", "the quick brown fox jumps over the lazy dog") > 0) {
+    }
+    return 76;
+}
+
+/* Leaves a process behind that holds its output open, says which, and ends. */
+static int play_leaving(struct dv_channel *channel)
+{
+    struct dv_json *value = dv_json_object();
+    struct dv_message result = {.type = DV_MESSAGE_RESULT, .result = {value}};
+
+    say_hello(channel, "leaving");
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (;;) {
+            (void)pause();
+        }
+    }
+    dv_json_set_integer(value, "pid", pid);
+    (void)!dv_message_send(channel, &result, -1, 1000, NULL);
+    dv_json_unref(value);
+    return 0;
+}
+
 static int play(const char *role)
 {
     static const struct {
         const char *name;
         int (*play)(struct dv_channel *channel);
     } roles[] = {{"reporter", play_reporter}, {"polite", play_polite}, {"deaf", play_deaf},
-        {"crash", play_crash}, {"refusing", play_refusing}, {"babbling", play_babbling}};
+        {"crash", play_crash}, {"refusing", play_refusing}, {"babbling", play_babbling},
+        {"flooding", play_flooding}, {"leaving", play_leaving}};
 
     for (size_t i = 0; i < DV_ARRAY_SIZE(roles); i++) {
         if (dv_text_equal(roles[i].name, role)) {
@@ -339,6 +368,84 @@ static void a_child_dies_with_its_parent(void **state)
     dv_file_closep(&pipes[1]);
 }
 
+/* Each call takes a part; between two of them there is time for others. */
+static void one_that_floods_us_is_read_in_parts(void **state)
+{
+    int line_count = 0;
+    struct dv_child_options options = {
+        .role = "flooding", .user = &line_count, .on_line = count_lines};
+    struct dv_child *child = NULL;
+    struct dv_child_exit end;
+
+    (void)state;
+    assert_int_equal(dv_child_start(&options, &child, NULL), DV_OK);
+    assert_int_equal(shake(child, NULL), DV_OK);
+    for (int i = 0; i < 100; i++) {
+        struct pollfd fds[DV_CHILD_POLL_COUNT];
+        int before = line_count;
+        dv_child_watch(child, fds);
+        assert_true(poll(fds, DV_CHILD_POLL_COUNT, 5000) > 0);
+        assert_true(fds[1].revents != 0);
+        dv_child_attend(child);
+        assert_true(line_count > before);
+        assert_true(line_count - before < 10000);
+        assert_null(dv_child_end(child));
+    }
+    dv_child_stop(child, 200, &end);
+    assert_true(end.is_signal);
+    child = dv_child_destroy(child);
+}
+
+static void stopping_goes_on_without_waiting(void **state)
+{
+    struct dv_child *child = start("deaf");
+    const struct dv_child_exit *end = NULL;
+    struct dv_message message;
+
+    (void)state;
+    assert_int_equal(shake(child, NULL), DV_OK);
+    assert_int_equal(dv_child_patience_ms(child), -1);
+    dv_child_begin_stop(child, 200);
+    dv_child_begin_stop(child, 1000000); /* the earlier one holds */
+    while (!end) {
+        struct pollfd fds[DV_CHILD_POLL_COUNT];
+        int patience_ms = dv_child_patience_ms(child);
+        assert_true(patience_ms <= 101);
+        dv_child_watch(child, fds);
+        (void)poll(fds, DV_CHILD_POLL_COUNT, patience_ms);
+        dv_child_attend(child);
+        end = dv_child_end(child);
+    }
+    assert_true(end->is_signal);
+    assert_int_equal(end->code, SIGKILL);
+    assert_int_equal(dv_child_next(child, &message, NULL), DV_NOT_FOUND);
+    assert_int_equal(dv_child_patience_ms(child), -1);
+    child = dv_child_destroy(child);
+}
+
+static void what_it_leaves_in_its_group_ends_with_it(void **state)
+{
+    struct dv_child *child = start("leaving");
+    struct dv_message result;
+    struct dv_child_exit end;
+
+    (void)state;
+    assert_int_equal(shake(child, NULL), DV_OK);
+    assert_int_equal(dv_child_receive(child, 5000, &result, NULL), DV_OK);
+    pid_t left = (pid_t)dv_json_get_integer(result.result.value, "pid", 0);
+    dv_message_finish(&result);
+    assert_true(left > 0);
+    assert_int_equal(dv_child_wait(child, 5000, &end, NULL), DV_OK);
+    assert_int_equal(end.code, 0);
+    child = dv_child_destroy(child);
+    int alive = 0;
+    for (int i = 0; i < 200 && alive == 0; i++) {
+        alive = kill(left, 0);
+        (void)usleep(10000);
+    }
+    assert_int_equal(alive, -1);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +458,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_program_that_is_not_there_ends_with_127),
         cmocka_unit_test(an_interrupt_ends_the_waiting),
         cmocka_unit_test(a_child_dies_with_its_parent),
+        cmocka_unit_test(one_that_floods_us_is_read_in_parts),
+        cmocka_unit_test(stopping_goes_on_without_waiting),
+        cmocka_unit_test(what_it_leaves_in_its_group_ends_with_it),
     };
 
     return argc > 1 ? play(argv[1]) : cmocka_run_group_tests(tests, NULL, NULL);
