@@ -17,6 +17,7 @@ embed app_css, "web/plain/app.css"
 embed app_js, "web/plain/app.js"
 embed docs_html, "web/plain/docs.html"
 embed docs_js, "web/plain/docs.js"
+embed icon_svg, "web/plain/icon.svg"
 embed openapi, "contract/openapi.json"
 
 .section .note.GNU-stack, "", @progbits

@@ -13,6 +13,7 @@
     X(app_js)                                                                                      \
     X(docs_html)                                                                                   \
     X(docs_js)                                                                                     \
+    X(icon_svg)                                                                                    \
     X(openapi)
 
 #define X(name) extern const unsigned char dv_embedded_##name[], dv_embedded_##name##_end[];

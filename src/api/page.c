@@ -16,6 +16,7 @@ static const struct {
     {"/", "text/html; charset=utf-8", dv_embedded_index_html, dv_embedded_index_html_end},
     {"/assets/app.css", "text/css; charset=utf-8", dv_embedded_app_css, dv_embedded_app_css_end},
     {"/assets/app.js", "text/javascript; charset=utf-8", dv_embedded_app_js, dv_embedded_app_js_end},
+    {"/assets/icon.svg", "image/svg+xml", dv_embedded_icon_svg, dv_embedded_icon_svg_end},
     {"/assets/docs.js", "text/javascript; charset=utf-8", dv_embedded_docs_js, dv_embedded_docs_js_end},
 };
 

@@ -42,6 +42,8 @@ function duration(seconds) {
   return s < 60 ? `${s} s left` : `${Math.floor(s / 60)} min ${s % 60} s left`;
 }
 
+const note = (text) => (text ? element("span", { class: "note" }, text) : "");
+
 function table(columns, rows, empty) {
   if (rows.length === 0) return element("p", { class: "quiet" }, empty);
   const head = element("tr", {}, ...columns.map((c) => element("th", { class: c.class || "" }, c.title)));
@@ -69,8 +71,8 @@ const action = (label, work) => element("button", { type: "button", onclick: (e)
 const jobColumns = [
   { title: "model", class: "name", cell: (j) => j.model_name || j.id.slice(0, 8) },
   { title: "strategy", class: "wide", cell: (j) => j.strategy || "" },
-  { title: "status", cell: (j) => element("span", { class: j.status, title: j.error || "" },
-      j.failure_reason ? `${j.status}: ${j.failure_reason}` : j.status) },
+  { title: "status", cell: (j) => [
+      element("span", { class: j.status }, j.status === "failed" ? `failed: ${j.failure_reason}` : j.status), note(j.error)] },
   { title: "progress", cell: (j) => [
       element("progress", { max: 1, value: j.progress || 0, "aria-label": "progress" }), " ",
       element("span", { class: "quiet" }, j.status === "running" ? duration(j.eta_seconds) : "")] },
@@ -86,9 +88,9 @@ const datasetColumns = [
   { title: "name", class: "name", cell: (d) => d.name },
   { title: "state", cell: (d) => d.readiness === "processing"
       ? element("progress", { max: 1, value: d.progress || 0, "aria-label": "progress" })
-      : element("span", { class: d.readiness, title: d.error || "" }, d.readiness) },
+      : [element("span", { class: d.readiness }, d.readiness), note(d.error)] },
   { title: "pictures", class: "number", cell: (d) => count(d.total_samples) },
-  { title: "classes", class: "number", cell: (d) => count(d.classes && d.classes.length) },
+  { title: "classes", class: "number wide", cell: (d) => count(d.classes && d.classes.length) },
   { title: "", cell: (d) => [
       d.readiness === "ready" ? action("Train", () => call("POST", "/api/jobs", { dataset_id: d.id })) : "", " ",
       action("Delete", async () => {
