@@ -143,7 +143,10 @@ class Server:
         number, kind = 0, "message"
         try:
             while True:
-                line = response.readline().decode().rstrip("\r\n")
+                line = response.readline().decode()
+                if not line:
+                    return
+                line = line.rstrip("\r\n")
                 if line.startswith("id: "):
                     number = int(line[4:])
                 elif line.startswith("event: "):
