@@ -170,6 +170,12 @@ static void norm_gradient_sums(const struct dv_view *view, const float *x, const
     combine(partial, threads, channels, ret_sum, ret_product);
 }
 
+/* max(0, value), but what is no number stays none: it must reach the loss to be found. */
+static inline float cut(float value)
+{
+    return value < 0 ? 0 : value;
+}
+
 /* --- Batch norm: per-channel lines ---------------------------------------------------------- */
 
 static inline void strip_apply(const float *x, float *y, size_t stride, size_t count,
@@ -178,7 +184,7 @@ static inline void strip_apply(const float *x, float *y, size_t stride, size_t c
     for (size_t p = 0; p < count; p++, x += stride, y += stride) {
         for (size_t l = 0; l < width; l++) {
             float value = x[l] * scale[l] + offset[l];
-            y[l] = has_relu && !(value > 0) ? 0 : value;
+            y[l] = has_relu ? cut(value) : value;
         }
     }
 }
@@ -399,7 +405,7 @@ static void add(size_t count, const float *const *inputs, size_t input_count, bo
 #pragma omp parallel for simd schedule(static)
         for (size_t i = 0; i < count; i++) {
             float sum = a[i] + b[i];
-            y[i] = is_cut && !(sum > 0) ? 0 : sum;
+            y[i] = is_cut ? cut(sum) : sum;
         }
         a = y;
     }
@@ -409,7 +415,7 @@ static void relu(size_t count, const float *x, float *y)
 {
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
-        y[i] = x[i] > 0 ? x[i] : 0;
+        y[i] = cut(x[i]);
     }
 }
 

@@ -389,6 +389,48 @@ static void ref_gradients_equal_finite_differences(void **state)
     }
 }
 
+/* --- What is no number -------------------------------------------------------------------------- */
+
+/*
+ * A run that has gone wrong is found by its loss. That needs every op to hand on what is no
+ * number: a relu that made a zero of it would hide it. (The one that oneDNN fuses into a
+ * convolution does; for that the trainer looks at the weights, too.)
+ */
+static void what_is_no_number_stays_no_number(void **state)
+{
+    static const enum dv_node_op kinds[] = {DV_NODE_CONV, DV_NODE_BATCH_NORM, DV_NODE_ADD,
+        DV_NODE_ACTIVATION, DV_NODE_LINEAR, DV_NODE_GLOBAL_POOL};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * DV_ARRAY_SIZE(kinds); i++) {
+        struct dv_random random = dv_random_make(1, DV_RANDOM_SAMPLE, i, 2);
+        bool is_blocked = i % 2 == 1;
+        struct dv_op_desc desc = random_op(kinds[i / 2], &random, is_blocked);
+        desc.has_relu = desc.op == DV_NODE_BATCH_NORM || desc.op == DV_NODE_ADD ||
+                        desc.op == DV_NODE_ACTIVATION;
+        for (size_t k = 0; dv_backend_at(k); k++) {
+            struct bench b;
+            size_t found = 0;
+            if (!bench_open(&b, dv_backend_at(k), &desc, 1)) {
+                continue; /* not in this layout */
+            }
+            for (size_t n = 0; n < input_floats(&b, 0); n++) {
+                bench_input(&b, 0)[n] = NAN;
+            }
+            run(&b, false);
+            for (size_t n = 0; n < dv_op_output_floats(&desc); n++) {
+                found += isnan(b.args.output[n]) != 0;
+            }
+            if (found != dv_op_output_floats(&desc)) {
+                print_error("%s of %s: %zu of %zu are no numbers\n", dv_node_op_name(desc.op),
+                    dv_backend_at(k)->name, found, dv_op_output_floats(&desc));
+                fail();
+            }
+            bench_close(&b);
+        }
+    }
+}
+
 static void no_layer_of_common_networks_falls_to_a_reference_kernel(void **state)
 {
     static const struct dv_op_desc layers[] = {
@@ -424,6 +466,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_backend_agrees_with_ref_on_random_ops),
         cmocka_unit_test(ref_gradients_equal_finite_differences),
+        cmocka_unit_test(what_is_no_number_stays_no_number),
         cmocka_unit_test(no_layer_of_common_networks_falls_to_a_reference_kernel),
     };
 

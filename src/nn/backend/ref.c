@@ -347,7 +347,7 @@ static void global_pool_forward(const struct dv_op_desc *d, const struct dv_op_a
         float best = x[0];
         for (size_t i = 0; i < places; i++) {
             sum += x[i * channels];
-            best = fmaxf(best, x[i * channels]);
+            best = x[i * channels] > best ? x[i * channels] : best;
         }
         a->output[o] = d->pooling == DV_POOLING_MAX ? best : (float)(sum / (double)places);
     }
@@ -513,7 +513,7 @@ static void ref_op_forward(struct dv_op *op, const struct dv_op_args *args)
 {
     ops[op->desc.op].forward(&op->desc, args);
     for (size_t i = 0; op->desc.has_relu && i < dv_op_output_floats(&op->desc); i++) {
-        args->output[i] = args->output[i] > 0 ? args->output[i] : 0;
+        args->output[i] = args->output[i] < 0 ? 0 : args->output[i]; /* NaN stays */
     }
 }
 
