@@ -207,7 +207,19 @@ static enum dv_status evaluate(struct dv_trainer *trainer, struct dv_error *rete
     return DV_OK;
 }
 
-static enum dv_status check_divergence(const struct dv_trainer *trainer, struct dv_error *reterr)
+/* A relu can make a zero of what is no number, and the loss then looks as if all were well. */
+static bool has_sound_weights(struct dv_trainer *trainer)
+{
+    dv_network_get_tensors(trainer->network, NULL, trainer->values);
+    for (size_t i = 0; i < trainer->floats; i++) {
+        if (!isfinite(trainer->values[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum dv_status check_divergence(struct dv_trainer *trainer, struct dv_error *reterr)
 {
     double classes = (double)trainer->options->preprocessing->class_count;
     double begin = fmax(trainer->counters.first_loss, log(classes));
@@ -220,6 +232,10 @@ static enum dv_status check_divergence(const struct dv_trainer *trainer, struct 
     }
     if (dv_loader_sample_count(trainer->val) > 0 && !isfinite(trainer->val_loss)) {
         return dv_fail(reterr, DV_DIVERGED, "the validation loss of epoch %llu is not a number",
+            (unsigned long long)trainer->counters.epoch + 1);
+    }
+    if (!has_sound_weights(trainer)) {
+        return dv_fail(reterr, DV_DIVERGED, "weights were no longer numbers after epoch %llu",
             (unsigned long long)trainer->counters.epoch + 1);
     }
     return DV_OK;

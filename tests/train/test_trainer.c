@@ -233,6 +233,20 @@ static void a_rate_that_is_far_too_high_diverges_and_a_lower_attempt_starts_anew
     dv_trainer_result_finish(&result);
 }
 
+static void weights_that_are_no_numbers_are_found_when_the_loss_does_not_show_them(void **state)
+{
+    struct run run;
+    struct dv_trainer_result result;
+    struct dv_error error = {0};
+
+    (void)state;
+    make_run(&run, DV_OPTIMIZER_SGD, 0.9);
+    toy_break_step = 12;
+    assert_int_equal(dv_trainer_run(&run.options, &result, &error), DV_DIVERGED);
+    assert_non_null(strstr(error.text, "epoch 3"));
+    toy_break_step = UINT64_MAX;
+}
+
 static void early_stopping_ends_a_run_that_no_longer_improves(void **state)
 {
     struct run run;
@@ -332,6 +346,7 @@ int main(void)
         RUN_TEST(it_learns_and_the_best_epoch_is_the_best_of_the_history),
         RUN_TEST(another_seed_gives_other_weights),
         RUN_TEST(a_rate_that_is_far_too_high_diverges_and_a_lower_attempt_starts_anew),
+        RUN_TEST(weights_that_are_no_numbers_are_found_when_the_loss_does_not_show_them),
         RUN_TEST(early_stopping_ends_a_run_that_no_longer_improves),
         RUN_TEST(a_run_that_reaches_its_target_ends_there),
         RUN_TEST(without_a_validation_split_the_last_epoch_is_taken),

@@ -12,6 +12,7 @@
 uint32_t toy_train_count = 45;
 uint32_t toy_val_count = 12;
 float toy_weight_max = INFINITY;
+uint64_t toy_break_step = UINT64_MAX;
 
 /* --- Network: logits = W x, with the mean of x as its running statistic ------------------- */
 
@@ -62,7 +63,8 @@ static void logits_of(const struct dv_network *network, const float *x, float *r
     for (size_t c = 0; c < TOY_CLASSES; c++) {
         ret_logits[c] = 0.0f;
         for (size_t f = 0; f < TOY_FEATURES; f++) {
-            ret_logits[c] += network->weights[c * TOY_FEATURES + f] * x[f];
+            float product = network->weights[c * TOY_FEATURES + f] * x[f];
+            ret_logits[c] += isnan(product) ? 0.0f : product; /* as a relu may hide it */
         }
     }
 }
@@ -114,6 +116,9 @@ double dv_network_train(struct dv_network *network, const float *pixels, const u
     }
     for (size_t i = 0; i < WEIGHTS; i++) {
         loss = fabsf(network->weights[i]) > toy_weight_max ? (double)NAN : loss;
+    }
+    if (step == toy_break_step) {
+        network->gradients[WEIGHTS / 2] = NAN;
     }
     *ret_correct = 0;
     return loss / count;

@@ -20,4 +20,7 @@ extern uint32_t toy_val_count;
 /* The loss is no number once a weight is larger. */
 extern float toy_weight_max;
 
+/* The step that leaves a weight which is no number; the loss goes on as if nothing had been. */
+extern uint64_t toy_break_step;
+
 #endif
