@@ -95,11 +95,19 @@ static enum dv_status check_stop(struct dv_trainer *trainer, struct dv_error *re
 
 /*
  * The average moves every few steps, with the decay of that many; at first it is short, so that
- * the initial weights are soon forgotten. A function of the step alone: a resume needs no state.
+ * the initial weights are soon forgotten, and before the first move it is the weights themselves:
+ * a run may have no more steps. A function of the step alone: a resume needs no state.
  */
 static void update_average(struct dv_trainer *trainer, uint64_t steps_done)
 {
-    if (!trainer->average || steps_done % DV_TRAINER_AVERAGE_INTERVAL != 0) {
+    if (!trainer->average) {
+        return;
+    }
+    if (steps_done < DV_TRAINER_AVERAGE_INTERVAL) {
+        dv_network_get_tensors(trainer->network, NULL, trainer->average);
+        return;
+    }
+    if (steps_done % DV_TRAINER_AVERAGE_INTERVAL != 0) {
         return;
     }
     double decay = pow(trainer->options->hyperparameters->ema, DV_TRAINER_AVERAGE_INTERVAL);

@@ -310,6 +310,58 @@ static void without_a_validation_split_the_last_epoch_is_taken(void **state)
     dv_trainer_result_finish(&result);
 }
 
+/* The average as trainer_impl.h has it, worked out from the weights after every step. */
+static void average_of(float (*trace)[TOY_FLOATS], uint64_t steps, double decay, float *ret_average)
+{
+    memcpy(ret_average, trace[0], sizeof(trace[0]));
+    for (uint64_t done = 1; done <= steps; done++) {
+        double updates = (double)(done / 4);
+        double keep = done < 4 ? 0.0 : done % 4 ? 1.0 : fmin(pow(decay, 4), updates / (updates + 9));
+        for (size_t i = 0; i < TOY_FLOATS; i++) {
+            ret_average[i] = (float)(keep * ret_average[i] + (1.0 - keep) * trace[done][i]);
+        }
+    }
+}
+
+static void the_weights_of_a_run_with_ema_are_the_average_over_its_steps(void **state)
+{
+    struct run run;
+    struct dv_trainer_result result;
+    static float trace[64][TOY_FLOATS];
+    float average[TOY_FLOATS];
+
+    (void)state;
+    toy_val_count = 0;
+    toy_trace = trace;
+    make_run(&run, DV_OPTIMIZER_SGD, 0.9);
+    run_whole(&run, &result);
+    toy_trace = NULL;
+    average_of(trace, 29, 0.9, average); /* of 30 steps; the 30th moves no average */
+    for (size_t i = 0; i < TOY_FLOATS; i++) {
+        assert_true(fabsf(result.weights[i] - average[i]) < 1e-6f);
+    }
+    dv_trainer_result_finish(&result);
+}
+
+static void a_run_of_fewer_steps_than_an_average_needs_gives_what_it_trained(void **state)
+{
+    struct dv_trainer_result results[2];
+
+    (void)state;
+    toy_val_count = 0;
+    toy_train_count = 10;
+    for (int i = 0; i < 2; i++) {
+        struct run run;
+        make_run(&run, DV_OPTIMIZER_SGD, i == 0 ? 0.0 : 0.9);
+        run.hyperparameters.epochs = 3;
+        run_whole(&run, &results[i]);
+    }
+    size_t size = results[0].weight_count * sizeof(float);
+    assert_memory_equal(results[0].weights, results[1].weights, size);
+    dv_trainer_result_finish(&results[0]);
+    dv_trainer_result_finish(&results[1]);
+}
+
 static void a_folder_of_another_job_is_refused(void **state)
 {
     struct run run;
@@ -350,6 +402,8 @@ int main(void)
         RUN_TEST(early_stopping_ends_a_run_that_no_longer_improves),
         RUN_TEST(a_run_that_reaches_its_target_ends_there),
         RUN_TEST(without_a_validation_split_the_last_epoch_is_taken),
+        RUN_TEST(the_weights_of_a_run_with_ema_are_the_average_over_its_steps),
+        RUN_TEST(a_run_of_fewer_steps_than_an_average_needs_gives_what_it_trained),
         RUN_TEST(a_folder_of_another_job_is_refused),
         RUN_TEST(fewer_pictures_than_a_batch_train_too),
     };
