@@ -11,6 +11,7 @@
 #include "data/ingest.h"
 #include "data/sample_shapes.h"
 #include "train/predict.h"
+#include "train/strategy.h"
 #include "train/worker.h"
 
 #include <setjmp.h>
@@ -165,6 +166,27 @@ static void assert_same_weights(const struct run *a, const struct run *b)
 
 /* --- Tests ------------------------------------------------------------------------------- */
 
+static void each_is_found_by_its_name_and_described(void **state)
+{
+    struct dv_json *list = dv_train_describe();
+    size_t count = 0;
+
+    (void)state;
+    FOR_EACH_STRATEGY(name)
+    {
+        const struct dv_strategy *strategy = dv_strategy_find(name);
+        assert_non_null(strategy);
+        assert_ptr_equal(strategy, dv_strategy_at(count));
+        assert_string_equal(dv_strategy_name(strategy), name);
+        assert_string_equal(dv_json_get_string(dv_json_at(list, count), "name", ""), name);
+        count++;
+    }
+    assert_int_equal(dv_json_count(list), count);
+    assert_null(dv_strategy_at(count));
+    assert_null(dv_strategy_find("none"));
+    dv_json_unref(list);
+}
+
 static void it_learns_and_reports_what_it_did(void **state)
 {
     (void)state;
@@ -294,6 +316,7 @@ static void a_model_that_was_trained_evaluates_and_predicts_alike(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_is_found_by_its_name_and_described),
         cmocka_unit_test(it_learns_and_reports_what_it_did),
         cmocka_unit_test(the_same_seed_gives_the_same_weights),
         cmocka_unit_test(a_run_that_is_stopped_and_gone_on_with_ends_the_same),
