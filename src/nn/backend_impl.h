@@ -52,6 +52,7 @@ struct dv_op {
     bool backward_needs_input;  /* the inputs' values must be kept for backward */
     bool backward_needs_output; /* the output's value must be kept for backward */
     bool backward_in_place; /* input_gradients[i] may all be the output_gradient itself */
+    bool is_fallback;      /* on a kernel hundreds of times too slow, for want of another */
     char kernels[128];      /* what will run, for plan.json and the test that refuses slow ones */
 };
 

@@ -455,6 +455,7 @@ static void no_layer_of_common_networks_falls_to_a_reference_kernel(void **state
             desc.layout = desc.layout_out = (enum dv_layout)layout;
             if (dv_backend_onednn.op_create(&desc, &op, NULL) == DV_OK) {
                 assert_null(strstr(op->kernels, "ref:"));
+                assert_false(op->is_fallback);
                 dv_backend_onednn.op_destroy(op);
             }
         }

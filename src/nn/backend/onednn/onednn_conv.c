@@ -10,6 +10,7 @@
 #include "nn/backend/onednn/onednn_private.h"
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "nn/kernels.h"
 
 #include <assert.h>
@@ -330,6 +331,7 @@ static void note_kernels(struct conv *c)
         if (c->passes[pass]) {
             (void)dnnl_primitive_desc_query(
                 c->descriptions[pass], dnnl_query_impl_info_str, 0, &names[pass]);
+            c->base.is_fallback = c->base.is_fallback || dv_text_has_prefix(names[pass], "ref");
         }
     }
     (void)snprintf(c->base.kernels, sizeof(c->base.kernels), "%.40s %.40s %.40s", names[0],
