@@ -74,4 +74,7 @@ extern const struct dv_kernels dv_kernels_avx512;
 /* The best set for this processor. */
 const struct dv_kernels *dv_kernels(void);
 
+/* All that it can run, best first; NULL past the end. */
+const struct dv_kernels *dv_kernels_at(size_t index);
+
 #endif
