@@ -311,8 +311,8 @@ static void max_pool(const struct dv_view *in, const struct dv_window *window, c
     }
 }
 
-static inline void give_to_winner(const float *dy, const uint8_t *winner, size_t lanes, uint8_t k,
-    float *restrict dx)
+static inline void give_to_winner(
+    const float *dy, const uint8_t *winner, size_t lanes, uint8_t k, float *restrict dx)
 {
     for (size_t l = 0; l < lanes; l++) {
         dx[l] += winner[l] == k ? dy[l] : 0;
@@ -334,8 +334,7 @@ static void max_pool_gradient(const struct dv_view *in, const struct dv_window *
             size_t place;
             for (size_t k = 0; k < w.kernel * w.kernel; k++) {
                 if (tap_place(&w, o, k, &place)) {
-                    give_to_winner(
-                        dy + from, winner + from, lanes, (uint8_t)k, to + place * lanes);
+                    give_to_winner(dy + from, winner + from, lanes, (uint8_t)k, to + place * lanes);
                 }
             }
         }
@@ -395,7 +394,8 @@ static void average_pool_gradient(
 
 /* --- Elementwise ---------------------------------------------------------------------------- */
 
-static void add(size_t count, const float *const *inputs, size_t input_count, bool has_relu, float *y)
+static void add(
+    size_t count, const float *const *inputs, size_t input_count, bool has_relu, float *y)
 {
     const float *a = inputs[0];
 
@@ -419,7 +419,8 @@ static void relu(size_t count, const float *x, float *y)
     }
 }
 
-static void pass_gradient(size_t count, const float *y, const float *dy, bool accumulates, float *dx)
+static void pass_gradient(
+    size_t count, const float *y, const float *dy, bool accumulates, float *dx)
 {
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {

@@ -36,7 +36,8 @@ enum dv_status dv_network_allocate(
     return status;
 }
 
-/* --- Making: memory of a step ------------------------------------------------------------------ */
+/* --- Making: memory of a step ------------------------------------------------------------------
+ */
 
 /* Items of the plan, in this order: values, saved parts of steps, gradient storages. */
 static struct dv_memory_item *list_items(struct dv_network *net, size_t *ret_count)
@@ -50,8 +51,9 @@ static struct dv_memory_item *list_items(struct dv_network *net, size_t *ret_cou
         const struct dv_value *value = &p->values[i];
         bool is_picture = value->producer == DV_NO_INDEX;
         size_t floats = (size_t)net->batch_size * value->shape.channels * value->shape.rows *
-            value->shape.columns;
-        *item = (struct dv_memory_item){is_picture ? 0 : floats * sizeof(float), value->first, value->last, 0};
+                        value->shape.columns;
+        *item = (struct dv_memory_item){
+            is_picture ? 0 : floats * sizeof(float), value->first, value->last, 0};
     }
     for (uint32_t i = 0; i < p->step_count; i++, item++) {
         uint32_t last = net->is_training ? dv_program_backward_moment(p, i) : i;
@@ -109,7 +111,8 @@ static enum dv_status make_memory(struct dv_network *net, struct dv_error *reter
         size_t need = net->program->steps[i].op->scratch_size;
         scratch_size = need > scratch_size ? need : scratch_size;
     }
-    enum dv_status status = dv_network_allocate(net, size / sizeof(float) + 16, &net->activations, reterr);
+    enum dv_status status =
+        dv_network_allocate(net, size / sizeof(float) + 16, &net->activations, reterr);
     if (status == DV_OK) {
         status = dv_network_allocate(net, scratch_size / sizeof(float) + 16, &scratch, reterr);
     }
@@ -120,18 +123,20 @@ static enum dv_status make_memory(struct dv_network *net, struct dv_error *reter
     return status;
 }
 
-/* --- Making: layouts ---------------------------------------------------------------------------- */
+/* --- Making: layouts ----------------------------------------------------------------------------
+ */
 
 /* Take the layouts of an earlier run; false if there are none or they are of another network. */
 static bool take_layouts(struct dv_network *net, const struct dv_json *plan)
 {
     const struct dv_json *list = dv_json_get(plan, "layouts");
     bool fits = dv_json_count(list) == net->graph->row_count &&
-        dv_text_equal(dv_json_get_string(plan, "backend", ""), net->backend->name);
+                dv_text_equal(dv_json_get_string(plan, "backend", ""), net->backend->name);
 
     for (uint32_t r = 0; fits && r < net->graph->row_count; r++) {
         bool is_blocked = dv_text_equal(dv_json_to_string(dv_json_at(list, r), ""), "blocked");
-        net->layouts[r] = is_blocked && net->backend->has_blocked_layout ? DV_LAYOUT_BLOCKED : DV_LAYOUT_NHWC;
+        net->layouts[r] =
+            is_blocked && net->backend->has_blocked_layout ? DV_LAYOUT_BLOCKED : DV_LAYOUT_NHWC;
     }
     return fits;
 }
@@ -141,7 +146,8 @@ static enum dv_status make(
 {
     enum dv_status status = DV_OK;
 
-    net->layouts = dv_arena_array(net->arena, (size_t)net->graph->row_count + 1, sizeof(*net->layouts));
+    net->layouts =
+        dv_arena_array(net->arena, (size_t)net->graph->row_count + 1, sizeof(*net->layouts));
     if (!take_layouts(net, options->plan)) {
         status = dv_layout_choose(
             net->graph, net->backend, net->batch_size, net->is_training, net->layouts, reterr);
@@ -149,8 +155,8 @@ static enum dv_status make(
     if (status != DV_OK) {
         return status;
     }
-    net->program = dv_program_build(
-        net->graph, net->batch_size, net->is_training, net->layouts, net->arena);
+    net->program =
+        dv_program_build(net->graph, net->batch_size, net->is_training, net->layouts, net->arena);
     net->arguments = dv_arena_array(net->arena, net->program->step_count, sizeof(*net->arguments));
     status = dv_program_make_ops(net->program, net->backend, net->is_training, net->arena, reterr);
     if (status == DV_OK) {
@@ -183,7 +189,8 @@ enum dv_status dv_network_create(const struct dv_graph *graph,
     net->graph = graph;
     net->arena = dv_arena_create(0);
     net->batch_size = options->batch_size;
-    net->thread_count = options->thread_count ? options->thread_count : (uint32_t)omp_get_num_procs();
+    net->thread_count =
+        options->thread_count ? options->thread_count : (uint32_t)omp_get_num_procs();
     net->is_training = options->is_training;
     net->seed = options->seed;
     omp_set_num_threads((int)net->thread_count);
@@ -212,7 +219,8 @@ struct dv_network *dv_network_destroy(struct dv_network *network)
     return dv_free(network);
 }
 
-/* --- Running -------------------------------------------------------------------------------------- */
+/* --- Running
+ * -------------------------------------------------------------------------------------- */
 
 static void set_pictures(struct dv_network *net, const float *pixels)
 {
@@ -280,7 +288,8 @@ double dv_network_train(struct dv_network *network, const float *pixels, const u
     return loss.loss;
 }
 
-/* --- The plan ------------------------------------------------------------------------------------------ */
+/* --- The plan
+ * ------------------------------------------------------------------------------------------ */
 
 struct dv_json *dv_network_plan(const struct dv_network *network)
 {

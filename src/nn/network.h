@@ -25,12 +25,12 @@ struct dv_json;
 struct dv_network;
 
 struct dv_network_options {
-    const char *backend;      /* "onednn", "ref" */
+    const char *backend; /* "onednn", "ref" */
     uint32_t batch_size;
-    uint32_t thread_count;    /* 0: all cores */
-    bool is_training;         /* false: forward only, less memory, norms folded */
+    uint32_t thread_count;      /* 0: all cores */
+    bool is_training;           /* false: forward only, less memory, norms folded */
     const struct dv_json *plan; /* choices of an earlier run (plan.json), or NULL: measure */
-    uint64_t seed;            /* of dropout masks */
+    uint64_t seed;              /* of dropout masks */
 };
 
 DV_MUST_CHECK enum dv_status dv_network_create(const struct dv_graph *graph,

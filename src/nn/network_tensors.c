@@ -74,7 +74,8 @@ enum dv_status dv_network_make_parameters(struct dv_network *net, struct dv_erro
     return status;
 }
 
-/* --- Parameters in and out -------------------------------------------------------------------------- */
+/* --- Parameters in and out
+ * -------------------------------------------------------------------------- */
 
 size_t dv_network_flat_count(const struct dv_network *network)
 {
@@ -145,7 +146,8 @@ static void init_tensor(const struct dv_network *net, uint32_t index, uint64_t s
     bool is_linear = node->op == DV_NODE_LINEAR;
     const struct dv_graph_tensor *weight = &net->graph->tensors[node->tensors[DV_TENSOR_WEIGHT]];
     double fan_in = (double)weight->count / weight->shape[0];
-    double fan_out = (double)weight->shape[0] / (node->groups ? node->groups : 1) * node->kernel * node->kernel;
+    double fan_out =
+        (double)weight->shape[0] / (node->groups ? node->groups : 1) * node->kernel * node->kernel;
     double spread = is_linear ? 1 / sqrt(fan_in) : sqrt(2 / fan_out);
 
     for (uint64_t i = 0; i < tensor->count; i++) {
@@ -154,7 +156,8 @@ static void init_tensor(const struct dv_network *net, uint32_t index, uint64_t s
         } else if (node->op == DV_NODE_CONV && tensor->role == DV_TENSOR_WEIGHT) {
             values[i] = (float)(spread * dv_random_normal(&random));
         } else {
-            bool is_one = node->op == DV_NODE_BATCH_NORM &&
+            bool is_one =
+                node->op == DV_NODE_BATCH_NORM &&
                 (tensor->role == DV_TENSOR_WEIGHT || tensor->role == DV_TENSOR_RUNNING_VAR);
             values[i] = is_one ? 1.0f : 0.0f;
         }
@@ -163,7 +166,8 @@ static void init_tensor(const struct dv_network *net, uint32_t index, uint64_t s
 
 void dv_network_init(struct dv_network *network, uint64_t seed)
 {
-    DV_CLEANUP(dv_freep) float *values = dv_alloc(dv_network_tensor_floats(network) * sizeof(float));
+    DV_CLEANUP(dv_freep)
+    float *values = dv_alloc(dv_network_tensor_floats(network) * sizeof(float));
     size_t offset = 0;
 
     for (uint32_t t = 0; t < network->graph->tensor_count; t++) {

@@ -38,8 +38,8 @@ static size_t input_floats(const struct bench *b, uint32_t k)
     return dv_op_input_floats(&b->op->desc, k);
 }
 
-static void to_layout(const struct dv_op_desc *d, struct dv_shape s, enum dv_layout layout, bool back,
-    const float *from, float *to)
+static void to_layout(const struct dv_op_desc *d, struct dv_shape s, enum dv_layout layout,
+    bool back, const float *from, float *to)
 {
     size_t places = (size_t)s.rows * s.columns;
 
@@ -71,8 +71,8 @@ static float *bench_input(const struct bench *b, uint32_t k)
 }
 
 /* Make the op, fill everything from `seed`: the same numbers whatever the backend and layout. */
-static bool bench_open(struct bench *b, const struct dv_backend_impl *backend, const struct dv_op_desc *desc,
-    uint64_t seed)
+static bool bench_open(struct bench *b, const struct dv_backend_impl *backend,
+    const struct dv_op_desc *desc, uint64_t seed)
 {
     struct dv_random random = dv_random_make(seed, DV_RANDOM_INIT, 7, 0);
     size_t output = dv_op_output_floats(desc);
@@ -90,7 +90,8 @@ static bool bench_open(struct bench *b, const struct dv_backend_impl *backend, c
             b->args.input_gradients[k] = floats(input_floats(b, k));
             b->args.accumulates[k] = k % 2 == 1 || seed % 3 == 0;
             fill(&random, plain, input_floats(b, k));
-            to_layout(desc, desc->inputs[k], desc->layout, false, plain, b->args.input_gradients[k]);
+            to_layout(
+                desc, desc->inputs[k], desc->layout, false, plain, b->args.input_gradients[k]);
         }
         dv_free(plain);
     }
@@ -110,7 +111,8 @@ static bool bench_open(struct bench *b, const struct dv_backend_impl *backend, c
             canonical[i] = fabsf(canonical[i]) + 0.1f;
         }
         if (count > 0) {
-            backend->tensor_import(b->op, (enum dv_tensor_role)role, canonical, b->args.tensors[role]);
+            backend->tensor_import(
+                b->op, (enum dv_tensor_role)role, canonical, b->args.tensors[role]);
         }
         dv_free(canonical);
     }
@@ -145,8 +147,8 @@ static void run(struct bench *b, bool is_inference)
 }
 
 /* Largest difference, relative to the largest value. */
-static void expect_close(const char *what, const struct bench *b, const float *found, const float *wanted,
-    size_t count)
+static void expect_close(
+    const char *what, const struct bench *b, const float *found, const float *wanted, size_t count)
 {
     double scale = 1e-6;
     double difference = 0;
@@ -173,7 +175,8 @@ static void compare_values(const char *what, const struct bench *b, struct dv_sh
     dv_free(plain);
 }
 
-static void compare_tensors(const char *what, const struct bench *b, const struct bench *ref, bool gradients)
+static void compare_tensors(
+    const char *what, const struct bench *b, const struct bench *ref, bool gradients)
 {
     for (int role = 0; role < (gradients ? DV_TENSOR_RUNNING_MEAN : DV_TENSOR_ROLE_COUNT); role++) {
         size_t count = dv_op_tensor_floats(&ref->op->desc, (enum dv_tensor_role)role);
@@ -188,7 +191,8 @@ static void compare_tensors(const char *what, const struct bench *b, const struc
     }
 }
 
-static void compare(const struct dv_backend_impl *backend, const struct dv_op_desc *desc, uint64_t seed)
+static void compare(
+    const struct dv_backend_impl *backend, const struct dv_op_desc *desc, uint64_t seed)
 {
     for (int is_inference = 0; is_inference < 2; is_inference++) {
         struct dv_op_desc plain = *desc;
@@ -203,8 +207,10 @@ static void compare(const struct dv_backend_impl *backend, const struct dv_op_de
         }
         run(&ours, is_inference);
         run(&ref, is_inference);
-        compare_values("output", &ours, desc->output, desc->layout_out, ours.args.output, ref.args.output);
-        for (uint32_t k = 0; k < desc->input_count && !is_inference && desc->needs_input_gradient; k++) {
+        compare_values(
+            "output", &ours, desc->output, desc->layout_out, ours.args.output, ref.args.output);
+        for (uint32_t k = 0; k < desc->input_count && !is_inference && desc->needs_input_gradient;
+             k++) {
             compare_values("input gradient", &ours, desc->inputs[k], desc->layout,
                 ours.args.input_gradients[k], ref.args.input_gradients[k]);
         }
@@ -231,7 +237,7 @@ static void make_window(struct dv_random *random, struct dv_op_desc *d, uint32_t
         d->stride = pick(random, 1, 2);
         d->padding = pick(random, 0, d->kernel / 2);
     } while (d->inputs[0].rows + 2 * d->padding < d->kernel ||
-        d->inputs[0].columns + 2 * d->padding < d->kernel);
+             d->inputs[0].columns + 2 * d->padding < d->kernel);
     d->output.rows = (d->inputs[0].rows + 2 * d->padding - d->kernel) / d->stride + 1;
     d->output.columns = (d->inputs[0].columns + 2 * d->padding - d->kernel) / d->stride + 1;
 }
@@ -239,7 +245,8 @@ static void make_window(struct dv_random *random, struct dv_op_desc *d, uint32_t
 static struct dv_op_desc random_op(enum dv_node_op op, struct dv_random *random, bool is_blocked)
 {
     uint32_t unit = is_blocked ? 16 : 1;
-    struct dv_shape shape = {unit * pick(random, 1, is_blocked ? 3 : 20), pick(random, 1, 9), pick(random, 1, 9)};
+    struct dv_shape shape = {
+        unit * pick(random, 1, is_blocked ? 3 : 20), pick(random, 1, 9), pick(random, 1, 9)};
     struct dv_op_desc d = {.op = op,
         .batch = pick(random, 1, 5),
         .inputs = {shape},
@@ -303,9 +310,11 @@ static struct dv_op_desc random_op(enum dv_node_op op, struct dv_random *random,
     default:
         break;
     }
-    if (d.op == DV_NODE_ADD || d.op == DV_NODE_CONCAT || d.op == DV_NODE_POOL || d.op == DV_NODE_GLOBAL_POOL ||
-        d.op == DV_NODE_DROPOUT || d.op == DV_NODE_ACTIVATION || d.op == DV_NODE_FLATTEN || d.op == DV_NODE_INPUT) {
-        d.needs_input_gradient = true; /* without parameters a backward pass has nothing else to do */
+    if (d.op == DV_NODE_ADD || d.op == DV_NODE_CONCAT || d.op == DV_NODE_POOL ||
+        d.op == DV_NODE_GLOBAL_POOL || d.op == DV_NODE_DROPOUT || d.op == DV_NODE_ACTIVATION ||
+        d.op == DV_NODE_FLATTEN || d.op == DV_NODE_INPUT) {
+        d.needs_input_gradient =
+            true; /* without parameters a backward pass has nothing else to do */
     }
     return d;
 }
@@ -324,7 +333,8 @@ static void every_backend_agrees_with_ref_on_random_ops(void **state)
     }
 }
 
-/* --- Finite differences: is `ref` itself right? -------------------------------------------------- */
+/* --- Finite differences: is `ref` itself right? --------------------------------------------------
+ */
 
 /* The scalar whose gradient backward computes: sum of output times output gradient. */
 static double objective(struct bench *b)
@@ -353,8 +363,8 @@ static void expect_slope(struct bench *b, float *at, float gradient, const char 
     double bend = fabs((up - middle) - (middle - down)) / (double)h;
     /* A kink (relu, max) within h shows as a bend: such a place proves nothing. */
     if (bend < 0.02 && fabs(slope - (double)gradient) > 0.02 + 0.02 * fabs(slope)) {
-        print_error("%s of %s: slope %g, gradient %g\n", what, dv_node_op_name(b->op->desc.op), slope,
-            (double)gradient);
+        print_error("%s of %s: slope %g, gradient %g\n", what, dv_node_op_name(b->op->desc.op),
+            slope, (double)gradient);
         fail();
     }
 }
@@ -381,7 +391,8 @@ static void ref_gradients_equal_finite_differences(void **state)
                 size_t count = dv_op_tensor_floats(&desc, (enum dv_tensor_role)role);
                 for (int probe = 0; probe < 5 && count > 0; probe++) {
                     size_t i = (size_t)dv_random_below(&random, count);
-                    expect_slope(&b, b.args.tensors[role] + i, b.args.tensor_gradients[role][i], "tensor");
+                    expect_slope(
+                        &b, b.args.tensors[role] + i, b.args.tensor_gradients[role][i], "tensor");
                 }
             }
             bench_close(&b);
@@ -389,7 +400,8 @@ static void ref_gradients_equal_finite_differences(void **state)
     }
 }
 
-/* --- What is no number -------------------------------------------------------------------------- */
+/* --- What is no number --------------------------------------------------------------------------
+ */
 
 /*
  * A run that has gone wrong is found by its loss. That needs every op to hand on what is no
@@ -434,12 +446,48 @@ static void what_is_no_number_stays_no_number(void **state)
 static void no_layer_of_common_networks_falls_to_a_reference_kernel(void **state)
 {
     static const struct dv_op_desc layers[] = {
-        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{3, 64, 64}}, .output = {64, 32, 32}, .kernel = 7, .stride = 2, .padding = 3},
-        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{3, 32, 32}}, .output = {16, 32, 32}, .kernel = 3, .stride = 1, .padding = 1},
-        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{1, 28, 28}}, .output = {32, 28, 28}, .kernel = 3, .stride = 1, .padding = 1},
-        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{32, 28, 28}}, .output = {64, 14, 14}, .kernel = 3, .stride = 2, .padding = 1},
-        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{64, 14, 14}}, .output = {128, 7, 7}, .kernel = 1, .stride = 2, .padding = 0},
-        {.op = DV_NODE_CONV, .batch = 64, .inputs = {{512, 2, 2}}, .output = {512, 2, 2}, .kernel = 3, .stride = 1, .padding = 1},
+        {.op = DV_NODE_CONV,
+            .batch = 64,
+            .inputs = {{3, 64, 64}},
+            .output = {64, 32, 32},
+            .kernel = 7,
+            .stride = 2,
+            .padding = 3},
+        {.op = DV_NODE_CONV,
+            .batch = 64,
+            .inputs = {{3, 32, 32}},
+            .output = {16, 32, 32},
+            .kernel = 3,
+            .stride = 1,
+            .padding = 1},
+        {.op = DV_NODE_CONV,
+            .batch = 64,
+            .inputs = {{1, 28, 28}},
+            .output = {32, 28, 28},
+            .kernel = 3,
+            .stride = 1,
+            .padding = 1},
+        {.op = DV_NODE_CONV,
+            .batch = 64,
+            .inputs = {{32, 28, 28}},
+            .output = {64, 14, 14},
+            .kernel = 3,
+            .stride = 2,
+            .padding = 1},
+        {.op = DV_NODE_CONV,
+            .batch = 64,
+            .inputs = {{64, 14, 14}},
+            .output = {128, 7, 7},
+            .kernel = 1,
+            .stride = 2,
+            .padding = 0},
+        {.op = DV_NODE_CONV,
+            .batch = 64,
+            .inputs = {{512, 2, 2}},
+            .output = {512, 2, 2},
+            .kernel = 3,
+            .stride = 1,
+            .padding = 1},
         {.op = DV_NODE_LINEAR, .batch = 64, .inputs = {{512, 1, 1}}, .output = {10, 1, 1}},
     };
 

@@ -17,13 +17,15 @@
 #include <cmocka.h>
 
 /* Everything the first cut of the language has, with skips that share and skips that do not. */
-static const char all_ops[] = "{\"name\":\"all\",\"layers\":["
+static const char all_ops[] =
+    "{\"name\":\"all\",\"layers\":["
     "{\"name\":\"stem\",\"op\":\"conv\",\"out\":16},"
     "{\"name\":\"s1\",\"op\":\"residual\",\"repeat\":2,\"out\":16},"
     "{\"name\":\"s2\",\"op\":\"residual\",\"repeat\":2,\"out\":32,\"stride\":2},"
     "{\"name\":\"p\",\"op\":\"pool\",\"pool\":\"max\",\"kernel\":3,\"stride\":1,\"padding\":1},"
     "{\"name\":\"b\",\"op\":\"bottleneck\",\"out\":32,\"expand\":2},"
-    "{\"name\":\"side\",\"op\":\"conv\",\"from\":[\"s2\"],\"out\":32,\"kernel\":1,\"act\":\"none\"},"
+    "{\"name\":\"side\",\"op\":\"conv\",\"from\":[\"s2\"],\"out\":32,\"kernel\":1,\"act\":\"none\"}"
+    ","
     "{\"name\":\"join\",\"op\":\"add\",\"from\":[\"b\",\"side\",\"p\"],\"act\":\"relu\"},"
     "{\"name\":\"wide\",\"op\":\"concat\",\"from\":[\"join\",\"s2\"]},"
     "{\"name\":\"bare\",\"op\":\"conv\",\"out\":24,\"norm\":\"none\",\"stride\":2},"
@@ -55,8 +57,8 @@ static int set_up(void **state)
     assert_int_equal(dv_json_parse(all_ops, strlen(all_ops), &json, &error), DV_OK);
     enum dv_status status = dv_arch_parse(json, f->arena, &problems, &arch, &error);
     if (status == DV_OK) {
-        status = dv_graph_build(arch, (struct dv_shape){3, SIDE, SIDE}, CLASSES, f->arena, &problems,
-            &f->graph, &error);
+        status = dv_graph_build(arch, (struct dv_shape){3, SIDE, SIDE}, CLASSES, f->arena,
+            &problems, &f->graph, &error);
     }
     if (status != DV_OK) {
         print_error("%s\n", problems.count ? problems.items[0].message : error.text);
@@ -85,10 +87,15 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct dv_network *make(const struct fixture *f, const char *backend, const struct dv_json *plan)
+static struct dv_network *make(
+    const struct fixture *f, const char *backend, const struct dv_json *plan)
 {
-    struct dv_network_options options = {
-        .backend = backend, .batch_size = BATCH, .thread_count = 2, .is_training = true, .plan = plan, .seed = 9};
+    struct dv_network_options options = {.backend = backend,
+        .batch_size = BATCH,
+        .thread_count = 2,
+        .is_training = true,
+        .plan = plan,
+        .seed = 9};
     struct dv_network *network;
     struct dv_error error = {0};
 
@@ -147,7 +154,8 @@ static void gradients_equal_the_reference_in_every_layout(void **state)
     for (size_t i = 0; i < DV_ARRAY_SIZE(layouts); i++) {
         struct dv_json *plan = plan_with_layout(f, layouts[i]);
         struct dv_network *network = make(f, "onednn", plan);
-        assert_float_equal(dv_network_train(network, f->pixels, f->labels, BATCH, 0.1, 5, &correct), loss, 1e-4);
+        assert_float_equal(
+            dv_network_train(network, f->pixels, f->labels, BATCH, 0.1, 5, &correct), loss, 1e-4);
         float *found = canonical(network, dv_network_gradients(network));
         expect_near(found, wanted, count, 2e-3);
         dv_free(found);
@@ -191,8 +199,8 @@ static void the_same_seed_and_plan_give_the_same_bits(void **state)
         (void)dv_network_train(a, f->pixels, f->labels, BATCH, 0.1, step, &correct);
         (void)dv_network_train(b, f->pixels, f->labels, BATCH, 0.1, step, &correct);
     }
-    assert_memory_equal(dv_network_gradients(a), dv_network_gradients(b),
-        dv_network_flat_count(a) * sizeof(float));
+    assert_memory_equal(
+        dv_network_gradients(a), dv_network_gradients(b), dv_network_flat_count(a) * sizeof(float));
     dv_network_destroy(a);
     dv_network_destroy(b);
     dv_json_unref(plan);
