@@ -21,7 +21,7 @@
 #include <omp.h>
 #include <string.h>
 
-/* --- Making: memory ------------------------------------------------------------ */
+/* --- Making: memory ------------------------------------------------------------------------- */
 
 enum dv_status dv_network_allocate(
     struct dv_network *net, size_t floats, float **ret, struct dv_error *reterr)
@@ -36,8 +36,7 @@ enum dv_status dv_network_allocate(
     return status;
 }
 
-/* --- Making: memory of a step ------------------------------------------------------------------
- */
+/* --- Making: memory of a step --------------------------------------------------------------- */
 
 /* Items of the plan, in this order: values, saved parts of steps, gradient storages. */
 static struct dv_memory_item *list_items(struct dv_network *net, size_t *ret_count)
@@ -123,8 +122,7 @@ static enum dv_status make_memory(struct dv_network *net, struct dv_error *reter
     return status;
 }
 
-/* --- Making: layouts ----------------------------------------------------------------------------
- */
+/* --- Making: layouts ------------------------------------------------------------------------ */
 
 /* Take the layouts of an earlier run; false if there are none or they are of another network. */
 static bool take_layouts(struct dv_network *net, const struct dv_json *plan)
@@ -219,8 +217,7 @@ struct dv_network *dv_network_destroy(struct dv_network *network)
     return dv_free(network);
 }
 
-/* --- Running
- * -------------------------------------------------------------------------------------- */
+/* --- Running -------------------------------------------------------------------------------- */
 
 static void set_pictures(struct dv_network *net, const float *pixels)
 {
@@ -288,8 +285,7 @@ double dv_network_train(struct dv_network *network, const float *pixels, const u
     return loss.loss;
 }
 
-/* --- The plan
- * ------------------------------------------------------------------------------------------ */
+/* --- The plan ------------------------------------------------------------------------------- */
 
 struct dv_json *dv_network_plan(const struct dv_network *network)
 {

@@ -15,9 +15,10 @@ struct dv_program;
 
 /* Where a tensor of the graph lives in the running network. */
 struct tensor_place {
-    uint32_t step;
-    size_t offset; /* in the flat block, or among the statistics */
-    size_t floats; /* in the op's own layout */
+    uint32_t step;    /* DV_NO_INDEX: nowhere, it is folded into others */
+    size_t offset;    /* in the flat block, or among the statistics */
+    size_t floats;    /* in the op's own layout */
+    size_t canonical; /* offset among all tensors as files have them */
 };
 
 struct dv_network {
@@ -27,14 +28,16 @@ struct dv_network {
     struct dv_program *program;
     struct dv_op_args *arguments; /* per step, pointers all set but for the pictures */
     struct tensor_place *places;  /* per tensor of the graph */
+    size_t *bias_offsets;         /* per step: of the bias that a folded norm leaves */
     enum dv_layout *layouts;      /* per row */
     uint32_t batch_size;
     uint32_t thread_count;
     bool is_training;
     uint64_t seed;
 
-    size_t flat_count;
-    float *parameters; /* flat_count floats each; gradients and mask only when training */
+    size_t canonical_count; /* floats of all tensors as files have them */
+    size_t flat_count;      /* with the biases that folded norms leave */
+    float *parameters;      /* flat_count floats each; gradients and mask only when training */
     float *gradients;
     float *decay_mask;
     float *statistics; /* running means and variances */

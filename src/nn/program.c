@@ -52,7 +52,7 @@ static uint32_t in_layout(struct builder *b, uint32_t value, enum dv_layout layo
     }
     uint32_t index = b->program->step_count++;
     struct dv_step *step = &b->program->steps[index];
-    *step = (struct dv_step){.node = DV_NO_INDEX, .row = row};
+    *step = (struct dv_step){.node = DV_NO_INDEX, .norm = DV_NO_INDEX, .row = row};
     step->desc = (struct dv_op_desc){.op = DV_NODE_INPUT,
         .batch = b->batch_size,
         .inputs = {v->shape},
@@ -99,10 +99,27 @@ static bool fuse_relu(struct builder *b, const struct dv_node *node)
     return true;
 }
 
+/* With fixed statistics a batch norm is a line per channel: the layer before can draw it. */
+static bool fold_norm(struct builder *b, const struct dv_node *node)
+{
+    const struct dv_node *before = &b->graph->nodes[node->inputs[0]];
+    uint32_t producer = b->program->values[b->node_values[node->inputs[0]]].producer;
+    bool can_take = before->op == DV_NODE_CONV || before->op == DV_NODE_LINEAR;
+
+    if (b->is_training || !can_take || b->consumers[node->inputs[0]] != 1) {
+        return false;
+    }
+    b->program->steps[producer].norm = (uint32_t)(node - b->graph->nodes);
+    b->program->steps[producer].desc.has_bias = true;
+    return true;
+}
+
 /* Nodes that need no step: their value is that of their input. */
 static bool is_transparent(struct builder *b, const struct dv_node *node)
 {
     switch (node->op) {
+    case DV_NODE_BATCH_NORM:
+        return fold_norm(b, node);
     case DV_NODE_ACTIVATION:
         return node->act == DV_ACT_NONE || fuse_relu(b, node);
     case DV_NODE_DROPOUT:
@@ -142,7 +159,7 @@ static void add_node_step(struct builder *b, uint32_t index)
 {
     const struct dv_node *node = &b->graph->nodes[index];
     struct dv_op_desc desc = desc_of(b, node);
-    struct dv_step step = {.desc = desc, .node = index, .row = node->row};
+    struct dv_step step = {.desc = desc, .node = index, .norm = DV_NO_INDEX, .row = node->row};
     bool has_gradient = node->tensors[DV_TENSOR_WEIGHT] != DV_NO_TENSOR;
 
     for (uint32_t i = 0; i < node->input_count; i++) {
@@ -221,8 +238,7 @@ static void settle_lifetimes(struct dv_program *p, bool is_training)
     p->values[p->output].last = later(p->values[p->output].last, p->step_count);
 }
 
-/* --- Gradients: who writes first, who adds, who may share memory --------------------------------
- */
+/* --- Gradients: who writes first, who adds, who may share memory ---------------------------- */
 
 static uint32_t add_storage(struct dv_program *p, const struct dv_value *value, uint32_t moment)
 {

@@ -5,7 +5,9 @@
 /*
  * A graph as a backend will run it: steps in execution order over numbered values, with
  * activations fused into the op before them, copies put in where the layout changes, and for
- * training the order and place of every gradient. Pure planning: nothing here computes.
+ * training the order and place of every gradient. A network that only answers has no batch norms
+ * after convolutions and linear layers: they are folded into the weights and a bias (fold.h).
+ * Pure planning: nothing here computes.
  *
  * Moments: step i runs forward at moment i and backward at moment 2 * step_count - 1 - i.
  */
@@ -33,6 +35,7 @@ struct dv_step {
     uint32_t inputs[DV_ARCH_INPUTS_MAX];
     uint32_t output;
     uint32_t node;                        /* the graph node whose tensors it uses, or DV_NO_INDEX */
+    uint32_t norm;                        /* the batch norm folded into them, or DV_NO_INDEX */
     uint32_t row;                         /* of the architecture, or UINT32_MAX */
     bool accumulates[DV_ARCH_INPUTS_MAX]; /* its gradient is added to what is there */
     bool gives_gradient[DV_ARCH_INPUTS_MAX];

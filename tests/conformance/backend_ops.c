@@ -333,8 +333,7 @@ static void every_backend_agrees_with_ref_on_random_ops(void **state)
     }
 }
 
-/* --- Finite differences: is `ref` itself right? --------------------------------------------------
- */
+/* --- Finite differences: is `ref` itself right? --------------------------------------------- */
 
 /* The scalar whose gradient backward computes: sum of output times output gradient. */
 static double objective(struct bench *b)
@@ -400,8 +399,7 @@ static void ref_gradients_equal_finite_differences(void **state)
     }
 }
 
-/* --- What is no number --------------------------------------------------------------------------
- */
+/* --- What is no number ---------------------------------------------------------------------- */
 
 /*
  * A run that has gone wrong is found by its loss. That needs every op to hand on what is no

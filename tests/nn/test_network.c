@@ -31,6 +31,7 @@ static const char all_ops[] =
     "{\"name\":\"bare\",\"op\":\"conv\",\"out\":24,\"norm\":\"none\",\"stride\":2},"
     "{\"name\":\"dp\",\"op\":\"dropout\",\"drop\":0.2},"
     "{\"name\":\"flat\",\"op\":\"flatten\"},"
+    "{\"name\":\"fc\",\"op\":\"linear\",\"out\":20,\"norm\":\"batch\",\"act\":\"relu\"},"
     "{\"name\":\"head\",\"op\":\"linear\"}]}";
 
 enum { BATCH = 8, SIDE = 12, CLASSES = 5, PIXELS = BATCH * SIDE * SIDE * 3 };
@@ -87,13 +88,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct dv_network *make(
-    const struct fixture *f, const char *backend, const struct dv_json *plan)
+static struct dv_network *make_kind(
+    const struct fixture *f, const char *backend, const struct dv_json *plan, bool is_training)
 {
     struct dv_network_options options = {.backend = backend,
         .batch_size = BATCH,
         .thread_count = 2,
-        .is_training = true,
+        .is_training = is_training,
         .plan = plan,
         .seed = 9};
     struct dv_network *network;
@@ -105,6 +106,12 @@ static struct dv_network *make(
     }
     dv_network_init(network, 1);
     return network;
+}
+
+static struct dv_network *make(
+    const struct fixture *f, const char *backend, const struct dv_json *plan)
+{
+    return make_kind(f, backend, plan, true);
 }
 
 static struct dv_json *plan_with_layout(const struct fixture *f, const char *layout)
@@ -164,6 +171,72 @@ static void gradients_equal_the_reference_in_every_layout(void **state)
     }
     dv_free(wanted);
     dv_network_destroy(ref);
+}
+
+/* As after a training: no norm has the weight, the bias and the statistics it began with. */
+static float *trained_values(const struct fixture *f, struct dv_network *network)
+{
+    struct dv_random random = dv_random_make(4, DV_RANDOM_SAMPLE, 0, 0);
+    float *values = canonical(network, NULL);
+    float *at = values;
+
+    for (uint32_t t = 0; t < f->graph->tensor_count; t++) {
+        const struct dv_graph_tensor *tensor = &f->graph->tensors[t];
+        bool is_norm = f->graph->nodes[tensor->node].op == DV_NODE_BATCH_NORM;
+        for (uint64_t i = 0; i < tensor->count; i++, at++) {
+            bool is_positive =
+                tensor->role == DV_TENSOR_WEIGHT || tensor->role == DV_TENSOR_RUNNING_VAR;
+            float value = (float)dv_random_unit(&random) + (is_positive ? 0.2f : -0.5f);
+            *at = is_norm ? value : *at;
+        }
+    }
+    return values;
+}
+
+static void answers_are_those_of_the_unfolded_reference_in_every_layout(void **state)
+{
+    static const char *const layouts[] = {"nhwc", "blocked", "mixed"};
+    struct fixture *f = *state;
+    struct dv_network *ref = make(f, "ref", NULL);
+    float *values = trained_values(f, ref);
+    float wanted[BATCH * CLASSES];
+    float found[BATCH * CLASSES];
+
+    dv_network_set_tensors(ref, NULL, values);
+    dv_network_infer(ref, f->pixels, wanted);
+    for (size_t i = 0; i <= DV_ARRAY_SIZE(layouts); i++) {
+        bool is_ref = i == DV_ARRAY_SIZE(layouts);
+        struct dv_json *plan = is_ref ? NULL : plan_with_layout(f, layouts[i]);
+        struct dv_network *network = make_kind(f, is_ref ? "ref" : "onednn", plan, false);
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *made = dv_network_plan(network);
+        DV_CLEANUP(dv_freep) char *text = dv_json_print(made);
+        dv_network_set_tensors(network, NULL, values);
+        dv_network_infer(network, f->pixels, found);
+        expect_near(found, wanted, BATCH * CLASSES, 1e-5);
+        assert_null(strstr(text, "batch_norm"));
+        dv_network_destroy(network);
+        dv_json_unref(plan);
+    }
+    dv_free(values);
+    dv_network_destroy(ref);
+}
+
+static void a_network_in_training_answers_as_one_that_only_answers(void **state)
+{
+    struct fixture *f = *state;
+    struct dv_network *training = make(f, "onednn", NULL);
+    struct dv_network *answering = make_kind(f, "onednn", NULL, false);
+    float *values = trained_values(f, training);
+    float logits[2][BATCH * CLASSES];
+
+    dv_network_set_tensors(training, NULL, values);
+    dv_network_set_tensors(answering, NULL, values);
+    dv_network_infer(training, f->pixels, logits[0]);
+    dv_network_infer(answering, f->pixels, logits[1]);
+    expect_near(logits[0], logits[1], BATCH * CLASSES, 1e-5);
+    dv_free(values);
+    dv_network_destroy(training);
+    dv_network_destroy(answering);
 }
 
 static void tensors_come_back_as_they_were_set(void **state)
@@ -280,6 +353,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_equal_the_reference_in_every_layout),
+        cmocka_unit_test(answers_are_those_of_the_unfolded_reference_in_every_layout),
+        cmocka_unit_test(a_network_in_training_answers_as_one_that_only_answers),
         cmocka_unit_test(tensors_come_back_as_they_were_set),
         cmocka_unit_test(the_same_seed_and_plan_give_the_same_bits),
         cmocka_unit_test(a_batch_that_is_not_full_counts_only_its_own_pictures),
