@@ -75,6 +75,8 @@ struct dv_backend_impl {
     const char *title;
     bool has_blocked_layout;
 
+    /* Optional (NULL: none): the library that computes and its version, for plan.json. */
+    void (*library)(char *ret_text, size_t size);
     /* Required. Plan an op: sizes, kernels. DV_UNSUPPORTED: not in this layout. */
     enum dv_status (*op_create)(
         const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr);

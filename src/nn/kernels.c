@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiled once per instruction set, with DV_KERNELS naming the table (see meson.build). Order to
- * read: the strips, batch norm, pooling, elementwise.
+ * Compiled once per instruction set, with DV_KERNELS naming the table and DV_KERNELS_NAME the set
+ * (see meson.build). Order to read: the strips, batch norm, pooling, elementwise.
  *
  * Batch norm works on strips: up to 16 channels of a run of places, whose accumulators stay in
  * registers. A run is short enough (run_places) that all strips of its places stay in the L1 cache.
@@ -429,11 +429,8 @@ static void pass_gradient(
     }
 }
 
-#define TEXT_OF(x) #x
-#define NAME_OF(x) TEXT_OF(x)
-
 const struct dv_kernels DV_KERNELS = {
-    .name = NAME_OF(DV_KERNELS),
+    .name = DV_KERNELS_NAME,
     .norm_sums = norm_sums,
     .norm_apply = norm_apply,
     .norm_gradient_sums = norm_gradient_sums,

@@ -292,8 +292,13 @@ struct dv_json *dv_network_plan(const struct dv_network *network)
     struct dv_json *plan = dv_json_object();
     struct dv_json *layouts = dv_json_array();
     struct dv_json *steps = dv_json_array();
+    char library[64] = "";
 
+    if (network->backend->library) {
+        network->backend->library(library, sizeof(library));
+    }
     dv_json_set_string(plan, "backend", network->backend->name);
+    dv_json_set_string(plan, "library", library);
     dv_json_set_integer(plan, "batch_size", network->batch_size);
     dv_json_set_integer(plan, "threads", network->thread_count);
     dv_json_set_string(plan, "instruction_set", dv_kernels()->name);

@@ -279,6 +279,24 @@ static void the_same_seed_and_plan_give_the_same_bits(void **state)
     dv_json_unref(plan);
 }
 
+/* Whatever bits depend on: a resume compares it with what it has itself. */
+static void a_plan_says_what_the_bits_depend_on(void **state)
+{
+    struct fixture *f = *state;
+    struct dv_network *network = make(f, "onednn", NULL);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *plan = dv_network_plan(network);
+    const char *set = dv_json_get_string(plan, "instruction_set", "");
+
+    assert_string_equal(dv_json_get_string(plan, "backend", ""), "onednn");
+    assert_true(strncmp(dv_json_get_string(plan, "library", ""), "oneDNN 2.", 9) == 0);
+    assert_true(
+        strcmp(set, "avx512") == 0 || strcmp(set, "avx2") == 0 || strcmp(set, "baseline") == 0);
+    assert_int_equal(dv_json_get_integer(plan, "threads", 0), 2);
+    assert_int_equal(dv_json_get_integer(plan, "batch_size", 0), BATCH);
+    assert_int_equal(dv_json_count(dv_json_get(plan, "layouts")), f->graph->row_count);
+    dv_network_destroy(network);
+}
+
 static void a_batch_that_is_not_full_counts_only_its_own_pictures(void **state)
 {
     struct fixture *f = *state;
@@ -357,6 +375,7 @@ int main(void)
         cmocka_unit_test(a_network_in_training_answers_as_one_that_only_answers),
         cmocka_unit_test(tensors_come_back_as_they_were_set),
         cmocka_unit_test(the_same_seed_and_plan_give_the_same_bits),
+        cmocka_unit_test(a_plan_says_what_the_bits_depend_on),
         cmocka_unit_test(a_batch_that_is_not_full_counts_only_its_own_pictures),
         cmocka_unit_test(a_step_allocates_nothing_after_the_first),
     };

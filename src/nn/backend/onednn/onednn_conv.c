@@ -74,6 +74,14 @@ static enum dv_status open_engine(struct dv_error *reterr)
     return status;
 }
 
+void dv_onednn_library(char *ret_text, size_t size)
+{
+    const dnnl_version_t *version = dnnl_version();
+
+    (void)snprintf(
+        ret_text, size, "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
+}
+
 /* --- Descriptions ---------------------------------------------------------------------------- */
 
 /* The shapes of one op for oneDNN. */
