@@ -212,8 +212,11 @@ static enum dv_status evaluate(struct dv_trainer *trainer, struct dv_error *rete
         dv_network_get_tensors(trainer->network, NULL, trainer->values);
         dv_network_set_tensors(trainer->network, NULL, trainer->average);
     }
-    status = dv_evaluation_run(trainer->network, trainer->val, NULL, trainer->logits, metrics,
-        trainer->options->callbacks, reterr);
+    struct dv_evaluation_options evaluation = {.network = trainer->network,
+        .loader = trainer->val,
+        .logits = trainer->logits,
+        .callbacks = trainer->options->callbacks};
+    status = dv_evaluation_run(&evaluation, metrics, reterr);
     if (trainer->average) {
         dv_network_set_tensors(trainer->network, NULL, trainer->values);
     }

@@ -280,9 +280,26 @@ static void what_is_out_of_range_is_refused(void **state)
     }
 }
 
+/* What an evaluation says on its way. */
+struct said {
+    unsigned count;
+    struct dv_train_progress last;
+};
+
+static void keep_progress(void *user, const struct dv_train_progress *progress)
+{
+    struct said *said = user;
+
+    assert_string_equal(progress->status, "evaluating");
+    assert_true(said->count == 0 || progress->step >= said->last.step);
+    said->count++;
+    said->last = *progress;
+}
+
 static void a_model_that_was_trained_evaluates_and_predicts_alike(void **state)
 {
     struct run run;
+    struct said said = {0};
     struct dv_json *evaluation = NULL;
     struct dv_predictor *predictor = NULL;
     struct dv_error error = {0};
@@ -293,7 +310,8 @@ static void a_model_that_was_trained_evaluates_and_predicts_alike(void **state)
     struct dv_evaluate_options options = {.model_folder = run.model_folder,
         .dataset_folder = dataset,
         .split = DV_SPLIT_TEST,
-        .thread_count = 1};
+        .thread_count = 1,
+        .callbacks = {.user = &said, .progress = keep_progress}};
     if (dv_evaluate_run(&options, &evaluation, &error) != DV_OK) {
         fail_msg("%s", error.text);
     }
@@ -301,6 +319,17 @@ static void a_model_that_was_trained_evaluates_and_predicts_alike(void **state)
                 dv_json_get_number(result, "accuracy", -2.0));
     assert_true(fabs(dv_json_get_number(evaluation, "loss", -1.0) -
                      dv_json_get_number(result, "loss", -2.0)) < 1e-4);
+    assert_true(said.count >= 2);
+    assert_int_equal(said.last.step, said.last.step_count);
+    assert_true(said.last.fraction == 1.0);
+    dv_json_unref(evaluation);
+    said = (struct said){0};
+    options.is_all_splits = true;
+    assert_int_equal(dv_evaluate_run(&options, &evaluation, &error), DV_OK);
+    assert_int_equal(dv_json_get_integer(evaluation, "total", -1), 240);
+    assert_int_equal(said.last.step, said.last.step_count);
+    assert_true(said.last.step_count >= 5);
+
     if (dv_predictor_create(run.model_folder, 1, &predictor, &error) != DV_OK) {
         fail_msg("%s", error.text);
     }
