@@ -11,7 +11,7 @@
 
 enum { RUNS = 4 }; /* the first warms up; the best of the rest counts */
 
-/* Stands for a fallback kernel, which may take minutes: any other is taken instead. */
+/* Of what cannot be in this layout, or only on a fallback kernel: the other is taken instead. */
 static const double fallback_seconds = 1e6;
 
 /* A copy reads and writes each float once each way, forward and backward. */
@@ -77,13 +77,13 @@ static enum dv_status measure(const struct dv_backend_impl *backend, const struc
     double best = fallback_seconds;
 
     enum dv_status status = backend->op_create(desc, &op, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    if (op->is_fallback) {
+    if (status == DV_UNSUPPORTED || (status == DV_OK && op->is_fallback)) {
         backend->op_destroy(op);
         *ret_seconds = fallback_seconds;
         return DV_OK;
+    }
+    if (status != DV_OK) {
+        return status;
     }
     bench.size = bytes_for(op);
     status = dv_try_alloc_aligned(bench.size, &memory, reterr);

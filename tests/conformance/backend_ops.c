@@ -242,6 +242,17 @@ static void make_window(struct dv_random *random, struct dv_op_desc *d, uint32_t
     d->output.columns = (d->inputs[0].columns + 2 * d->padding - d->kernel) / d->stride + 1;
 }
 
+/* A number of groups that divides the channels on both sides. */
+static uint32_t pick_groups(struct dv_random *random, const struct dv_op_desc *d)
+{
+    uint32_t groups = pick(random, 1, d->inputs[0].channels);
+
+    while (d->inputs[0].channels % groups != 0 || d->output.channels % groups != 0) {
+        groups--;
+    }
+    return groups;
+}
+
 static struct dv_op_desc random_op(enum dv_node_op op, struct dv_random *random, bool is_blocked)
 {
     uint32_t unit = is_blocked ? 16 : 1;
@@ -260,8 +271,9 @@ static struct dv_op_desc random_op(enum dv_node_op op, struct dv_random *random,
     d.layout_out = d.layout;
     switch (op) {
     case DV_NODE_CONV:
-        make_window(random, &d, 7);
+        make_window(random, &d, 11);
         d.output.channels = unit * pick(random, 1, is_blocked ? 3 : 20);
+        d.groups = pick_groups(random, &d);
         d.has_bias = pick(random, 0, 1);
         d.has_relu = pick(random, 0, 1);
         break;

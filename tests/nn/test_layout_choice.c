@@ -29,6 +29,7 @@ enum { ROWS = 4 };
 
 /* What it does with convolutions in a layout. */
 struct manner {
+    bool is_unsupported;
     bool is_fallback;
     long sleep_ns;
 };
@@ -40,7 +41,9 @@ static unsigned forward_counts[DV_LAYOUT_COUNT], backward_count, training_count;
 static enum dv_status fake_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
 {
-    (void)reterr;
+    if (desc->op == DV_NODE_CONV && manners[desc->layout].is_unsupported) {
+        return dv_fail(reterr, DV_UNSUPPORTED, "not in this layout");
+    }
     struct dv_op *op = dv_alloc(sizeof(*op));
     op->desc = *desc;
     op->is_fallback = desc->op == DV_NODE_CONV && manners[desc->layout].is_fallback;
@@ -155,6 +158,17 @@ static void a_fallback_kernel_is_not_even_tried(void **state)
     assert_int_equal(layouts[2], DV_LAYOUT_NHWC);
 }
 
+static void what_a_layout_cannot_do_is_done_in_the_other(void **state)
+{
+    enum dv_layout layouts[ROWS];
+
+    (void)state;
+    manners[DV_LAYOUT_BLOCKED].is_unsupported = true;
+    choose(true, layouts);
+    assert_int_equal(layouts[1], DV_LAYOUT_NHWC);
+    assert_int_equal(layouts[2], DV_LAYOUT_NHWC);
+}
+
 static void a_network_that_only_answers_is_measured_answering(void **state)
 {
     enum dv_layout layouts[ROWS];
@@ -174,6 +188,7 @@ int main(void)
         cmocka_unit_test_setup(the_faster_layout_is_taken, reset),
         cmocka_unit_test_setup(one_row_may_differ_from_its_neighbours, reset),
         cmocka_unit_test_setup(a_fallback_kernel_is_not_even_tried, reset),
+        cmocka_unit_test_setup(what_a_layout_cannot_do_is_done_in_the_other, reset),
         cmocka_unit_test_setup(a_network_that_only_answers_is_measured_answering, reset),
     };
 
