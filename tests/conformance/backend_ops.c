@@ -53,15 +53,18 @@ static void to_layout(const struct dv_op_desc *d, struct dv_shape s, enum dv_lay
     }
 }
 
-static float random_value(struct dv_random *random)
+/* `is_coarse`: of nine values, so that there are equal ones (which does a max pool take?) and 0. */
+static float random_value(struct dv_random *random, bool is_coarse)
 {
-    return (float)(2 * dv_random_unit(random) - 1);
+    double value = 2 * dv_random_unit(random) - 1;
+
+    return (float)(is_coarse ? round(4 * value) / 4 : value);
 }
 
-static void fill(struct dv_random *random, float *values, size_t count)
+static void fill(struct dv_random *random, bool is_coarse, float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        values[i] = random_value(random);
+        values[i] = random_value(random, is_coarse);
     }
 }
 
@@ -76,6 +79,7 @@ static bool bench_open(struct bench *b, const struct dv_backend_impl *backend,
 {
     struct dv_random random = dv_random_make(seed, DV_RANDOM_INIT, 7, 0);
     size_t output = dv_op_output_floats(desc);
+    bool is_coarse = seed % 4 == 0 || seed % 4 == 3;
 
     memset(b, 0, sizeof(*b));
     if (backend->op_create(desc, &b->op, NULL) != DV_OK) {
@@ -84,12 +88,12 @@ static bool bench_open(struct bench *b, const struct dv_backend_impl *backend,
     for (uint32_t k = 0; k < desc->input_count; k++) {
         float *plain = floats(input_floats(b, k));
         b->args.inputs[k] = floats(input_floats(b, k));
-        fill(&random, plain, input_floats(b, k));
+        fill(&random, is_coarse, plain, input_floats(b, k));
         to_layout(desc, desc->inputs[k], desc->layout, false, plain, bench_input(b, k));
         if (desc->needs_input_gradient) {
             b->args.input_gradients[k] = floats(input_floats(b, k));
             b->args.accumulates[k] = k % 2 == 1 || seed % 3 == 0;
-            fill(&random, plain, input_floats(b, k));
+            fill(&random, is_coarse, plain, input_floats(b, k));
             to_layout(
                 desc, desc->inputs[k], desc->layout, false, plain, b->args.input_gradients[k]);
         }
@@ -98,7 +102,7 @@ static bool bench_open(struct bench *b, const struct dv_backend_impl *backend,
     float *plain = floats(output);
     b->args.output = floats(output);
     b->args.output_gradient = floats(output);
-    fill(&random, plain, output);
+    fill(&random, is_coarse, plain, output);
     to_layout(desc, desc->output, desc->layout_out, false, plain, (float *)b->args.output_gradient);
     dv_free(plain);
     for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
@@ -106,7 +110,7 @@ static bool bench_open(struct bench *b, const struct dv_backend_impl *backend,
         float *canonical = floats(count);
         b->args.tensors[role] = floats(b->op->tensor_floats[role]);
         b->args.tensor_gradients[role] = floats(b->op->tensor_floats[role]);
-        fill(&random, canonical, count);
+        fill(&random, is_coarse, canonical, count);
         for (size_t i = 0; role == DV_TENSOR_RUNNING_VAR && i < count; i++) {
             canonical[i] = fabsf(canonical[i]) + 0.1f;
         }
