@@ -66,6 +66,7 @@ int main(int argc, char **argv)
     }
     bool has_avx512 = __builtin_cpu_supports("avx512f");
     double rate = has_avx512 ? run(loop_avx512, 16, (int)threads) : run(loop_avx2, 8, (int)threads);
-    (void)printf("{\"gflops\": %.1f, \"instruction_set\": \"%s\"}\n", rate, has_avx512 ? "avx512" : "avx2");
+    (void)printf(
+        "{\"gflops\": %.1f, \"instruction_set\": \"%s\"}\n", rate, has_avx512 ? "avx512" : "avx2");
     return 0;
 }

@@ -85,7 +85,8 @@ static double measure(struct dv_network *network, const struct setup *setup, uin
             start = dv_clock_monotonic_ns(); /* two steps warm up */
         }
         (void)dv_network_train(network, pixels, labels, setup->batch, 0.1, step, &correct);
-        dv_optimizer_step(optimizer, 1e-4, dv_network_parameters(network), dv_network_gradients(network));
+        dv_optimizer_step(
+            optimizer, 1e-4, dv_network_parameters(network), dv_network_gradients(network));
         *ret_steps = step - 1;
     }
     double seconds = dv_clock_seconds_since(start);
@@ -103,15 +104,18 @@ int main(int argc, char **argv)
     uint64_t steps;
 
     if (argc < 7) {
-        (void)fprintf(stderr, "usage: step PRESET SIDE CLASSES BATCH THREADS SECONDS [plan.json]\n");
+        (void)fprintf(
+            stderr, "usage: step PRESET SIDE CLASSES BATCH THREADS SECONDS [plan.json]\n");
         return 2;
     }
-    struct setup setup = {argv[1], number(argv[2]), number(argv[3]), number(argv[4]), number(argv[5]),
-        (double)number(argv[6])};
+    struct setup setup = {argv[1], number(argv[2]), number(argv[3]), number(argv[4]),
+        number(argv[5]), (double)number(argv[6])};
     struct dv_arena *arena = dv_arena_create(0);
     enum dv_status status = make_graph(&setup, arena, &graph, &error);
-    struct dv_network_options options = {
-        .backend = "onednn", .batch_size = setup.batch, .thread_count = setup.threads, .is_training = true};
+    struct dv_network_options options = {.backend = "onednn",
+        .batch_size = setup.batch,
+        .thread_count = setup.threads,
+        .is_training = true};
     if (status == DV_OK) {
         status = dv_network_create(graph, &options, &network, &error);
     }

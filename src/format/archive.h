@@ -7,7 +7,7 @@
  * be read where they lie. The reader takes only such archives and extracts nothing: it says where
  * in the file the bytes of a name are.
  *
- * Limits: 64 entries, 4 GiB.
+ * Limits: 64 entries; any size (ZIP64 where it is needed).
  */
 
 #include "base/status.h"
@@ -30,7 +30,7 @@ DV_MUST_CHECK enum dv_status dv_archive_write(
 
 /*
  * Where the entry `name` lies in the archive `fd`. DV_NOT_FOUND: it is not in there. DV_CORRUPT:
- * no ZIP, or one that contradicts itself. DV_UNSUPPORTED: compressed, encrypted or ZIP64.
+ * no ZIP, or one that contradicts itself. DV_UNSUPPORTED: compressed or encrypted.
  */
 DV_MUST_CHECK enum dv_status dv_archive_find(
     int fd, const char *name, struct dv_archive_part *ret_part, struct dv_error *reterr);

@@ -34,8 +34,8 @@ struct dv_op_desc {
     uint32_t kernel, stride, padding, groups; /* conv, pool */
     enum dv_pooling pooling;
     double drop;
-    bool has_relu; /* max(0, .) is applied to the result */
-    bool has_bias; /* conv, linear */
+    bool has_relu;             /* max(0, .) is applied to the result */
+    bool has_bias;             /* conv, linear */
     enum dv_layout layout;     /* of the inputs, and of the output but for a copy */
     enum dv_layout layout_out; /* of the output */
     bool is_training;
@@ -49,9 +49,10 @@ struct dv_op {
     size_t saved_size;   /* bytes that must survive from forward to backward */
     size_t scratch_size; /* bytes of working memory during either */
     size_t tensor_floats[DV_TENSOR_ROLE_COUNT]; /* of each parameter in the op's own layout */
-    bool backward_needs_input;  /* the inputs' values must be kept for backward */
-    bool backward_needs_output; /* the output's value must be kept for backward */
+    bool backward_needs_input;                  /* the inputs' values must be kept for backward */
+    bool backward_needs_output;                 /* the output's value must be kept for backward */
     bool backward_in_place; /* input_gradients[i] may all be the output_gradient itself */
+    bool is_fallback;       /* on a kernel hundreds of times too slow, for want of another */
     char kernels[128];      /* what will run, for plan.json and the test that refuses slow ones */
 };
 
@@ -74,6 +75,8 @@ struct dv_backend_impl {
     const char *title;
     bool has_blocked_layout;
 
+    /* Optional (NULL: none): the library that computes and its version, for plan.json. */
+    void (*library)(char *ret_text, size_t size);
     /* Required. Plan an op: sizes, kernels. DV_UNSUPPORTED: not in this layout. */
     enum dv_status (*op_create)(
         const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr);
@@ -93,8 +96,8 @@ struct dv_backend_impl {
 extern const struct dv_backend_impl dv_backend_ref;
 extern const struct dv_backend_impl dv_backend_onednn;
 
-#define DV_BATCH_NORM_EPSILON 1e-5f   /* as PyTorch's default */
-#define DV_BATCH_NORM_MOMENTUM 0.1f   /* share of the new batch in the running statistics */
+#define DV_BATCH_NORM_EPSILON 1e-5f /* as PyTorch's default */
+#define DV_BATCH_NORM_MOMENTUM 0.1f /* share of the new batch in the running statistics */
 
 /* Floats of one value. */
 size_t dv_op_input_floats(const struct dv_op_desc *desc, uint32_t input);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiled once per instruction set, with DV_KERNELS naming the table (see meson.build). Order to
- * read: the strips, batch norm, pooling, elementwise.
+ * Compiled once per instruction set, with DV_KERNELS naming the table and DV_KERNELS_NAME the set
+ * (see meson.build). Order to read: the strips, batch norm, pooling, elementwise.
  *
  * Batch norm works on strips: up to 16 channels of a run of places, whose accumulators stay in
  * registers. A run is short enough (run_places) that all strips of its places stay in the L1 cache.
@@ -170,6 +170,12 @@ static void norm_gradient_sums(const struct dv_view *view, const float *x, const
     combine(partial, threads, channels, ret_sum, ret_product);
 }
 
+/* max(0, value), but what is no number stays none: it must reach the loss to be found. */
+static inline float cut(float value)
+{
+    return value < 0 ? 0 : value;
+}
+
 /* --- Batch norm: per-channel lines ---------------------------------------------------------- */
 
 static inline void strip_apply(const float *x, float *y, size_t stride, size_t count,
@@ -178,7 +184,7 @@ static inline void strip_apply(const float *x, float *y, size_t stride, size_t c
     for (size_t p = 0; p < count; p++, x += stride, y += stride) {
         for (size_t l = 0; l < width; l++) {
             float value = x[l] * scale[l] + offset[l];
-            y[l] = has_relu && !(value > 0) ? 0 : value;
+            y[l] = has_relu ? cut(value) : value;
         }
     }
 }
@@ -305,8 +311,8 @@ static void max_pool(const struct dv_view *in, const struct dv_window *window, c
     }
 }
 
-static inline void give_to_winner(const float *dy, const uint8_t *winner, size_t lanes, uint8_t k,
-    float *restrict dx)
+static inline void give_to_winner(
+    const float *dy, const uint8_t *winner, size_t lanes, uint8_t k, float *restrict dx)
 {
     for (size_t l = 0; l < lanes; l++) {
         dx[l] += winner[l] == k ? dy[l] : 0;
@@ -328,8 +334,7 @@ static void max_pool_gradient(const struct dv_view *in, const struct dv_window *
             size_t place;
             for (size_t k = 0; k < w.kernel * w.kernel; k++) {
                 if (tap_place(&w, o, k, &place)) {
-                    give_to_winner(
-                        dy + from, winner + from, lanes, (uint8_t)k, to + place * lanes);
+                    give_to_winner(dy + from, winner + from, lanes, (uint8_t)k, to + place * lanes);
                 }
             }
         }
@@ -389,7 +394,8 @@ static void average_pool_gradient(
 
 /* --- Elementwise ---------------------------------------------------------------------------- */
 
-static void add(size_t count, const float *const *inputs, size_t input_count, bool has_relu, float *y)
+static void add(
+    size_t count, const float *const *inputs, size_t input_count, bool has_relu, float *y)
 {
     const float *a = inputs[0];
 
@@ -399,7 +405,7 @@ static void add(size_t count, const float *const *inputs, size_t input_count, bo
 #pragma omp parallel for simd schedule(static)
         for (size_t i = 0; i < count; i++) {
             float sum = a[i] + b[i];
-            y[i] = is_cut && !(sum > 0) ? 0 : sum;
+            y[i] = is_cut ? cut(sum) : sum;
         }
         a = y;
     }
@@ -409,11 +415,12 @@ static void relu(size_t count, const float *x, float *y)
 {
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
-        y[i] = x[i] > 0 ? x[i] : 0;
+        y[i] = cut(x[i]);
     }
 }
 
-static void pass_gradient(size_t count, const float *y, const float *dy, bool accumulates, float *dx)
+static void pass_gradient(
+    size_t count, const float *y, const float *dy, bool accumulates, float *dx)
 {
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
@@ -422,11 +429,8 @@ static void pass_gradient(size_t count, const float *y, const float *dy, bool ac
     }
 }
 
-#define TEXT_OF(x) #x
-#define NAME_OF(x) TEXT_OF(x)
-
 const struct dv_kernels DV_KERNELS = {
-    .name = NAME_OF(DV_KERNELS),
+    .name = DV_KERNELS_NAME,
     .norm_sums = norm_sums,
     .norm_apply = norm_apply,
     .norm_gradient_sums = norm_gradient_sums,

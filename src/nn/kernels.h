@@ -61,10 +61,12 @@ struct dv_kernels {
         const struct dv_view *in, const struct dv_window *window, const float *dy, float *dx);
 
     /* y = x0 + x1 (+ ...), then max(0, .) if asked. */
-    void (*add)(size_t count, const float *const *inputs, size_t input_count, bool has_relu, float *y);
+    void (*add)(
+        size_t count, const float *const *inputs, size_t input_count, bool has_relu, float *y);
     void (*relu)(size_t count, const float *x, float *y);
     /* dx = (accumulates ? dx : 0) + (y > 0 ? dy : 0); y NULL: no mask. dx may be dy. */
-    void (*pass_gradient)(size_t count, const float *y, const float *dy, bool accumulates, float *dx);
+    void (*pass_gradient)(
+        size_t count, const float *y, const float *dy, bool accumulates, float *dx);
 };
 
 extern const struct dv_kernels dv_kernels_baseline;
@@ -73,5 +75,8 @@ extern const struct dv_kernels dv_kernels_avx512;
 
 /* The best set for this processor. */
 const struct dv_kernels *dv_kernels(void);
+
+/* All that it can run, best first; NULL past the end. */
+const struct dv_kernels *dv_kernels_at(size_t index);
 
 #endif

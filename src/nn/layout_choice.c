@@ -11,6 +11,9 @@
 
 enum { RUNS = 4 }; /* the first warms up; the best of the rest counts */
 
+/* Of what cannot be in this layout, or only on a fallback kernel: the other is taken instead. */
+static const double fallback_seconds = 1e6;
+
 /* A copy reads and writes each float once each way, forward and backward. */
 static const double copy_bytes_a_second = 10e9;
 
@@ -32,7 +35,8 @@ static void *part(struct bench *bench, size_t size)
 
 static size_t bytes_for(const struct dv_op *op)
 {
-    size_t size = op->saved_size + op->scratch_size + 2 * dv_op_output_floats(&op->desc) * sizeof(float);
+    size_t size =
+        op->saved_size + op->scratch_size + 2 * dv_op_output_floats(&op->desc) * sizeof(float);
 
     for (uint32_t k = 0; k < op->desc.input_count; k++) {
         size += 2 * dv_op_input_floats(&op->desc, k) * sizeof(float);
@@ -45,7 +49,7 @@ static size_t bytes_for(const struct dv_op *op)
 
 static struct dv_op_args cut_arguments(const struct dv_op *op, struct bench *bench)
 {
-    struct dv_op_args a = {0};
+    struct dv_op_args a = {.is_inference = !op->desc.is_training};
 
     for (uint32_t k = 0; k < op->desc.input_count; k++) {
         size_t size = dv_op_input_floats(&op->desc, k) * sizeof(float);
@@ -70,9 +74,14 @@ static enum dv_status measure(const struct dv_backend_impl *backend, const struc
     DV_CLEANUP(dv_freep) void *memory = NULL;
     struct dv_op *op = NULL;
     struct bench bench = {0};
-    double best = 1e9;
+    double best = fallback_seconds;
 
     enum dv_status status = backend->op_create(desc, &op, reterr);
+    if (status == DV_UNSUPPORTED || (status == DV_OK && op->is_fallback)) {
+        backend->op_destroy(op);
+        *ret_seconds = fallback_seconds;
+        return DV_OK;
+    }
     if (status != DV_OK) {
         return status;
     }
@@ -111,10 +120,11 @@ static bool same_shape(struct dv_shape a, struct dv_shape b)
 static bool same_op(const struct dv_op_desc *a, const struct dv_op_desc *b)
 {
     bool is_same = a->op == b->op && a->input_count == b->input_count &&
-        same_shape(a->output, b->output) && a->kernel == b->kernel && a->stride == b->stride &&
-        a->padding == b->padding && a->groups == b->groups && a->pooling == b->pooling &&
-        a->layout == b->layout && a->has_relu == b->has_relu && a->has_bias == b->has_bias &&
-        a->needs_input_gradient == b->needs_input_gradient;
+                   same_shape(a->output, b->output) && a->kernel == b->kernel &&
+                   a->stride == b->stride && a->padding == b->padding && a->groups == b->groups &&
+                   a->pooling == b->pooling && a->layout == b->layout &&
+                   a->has_relu == b->has_relu && a->has_bias == b->has_bias &&
+                   a->needs_input_gradient == b->needs_input_gradient;
 
     for (uint32_t k = 0; k < a->input_count && is_same; k++) {
         is_same = same_shape(a->inputs[k], b->inputs[k]);
@@ -174,8 +184,8 @@ static enum dv_status measure_rows(const struct dv_graph *graph,
 }
 
 /* The cheapest way through the rows: two layouts a row, copies where they change. */
-static void find_cheapest(uint32_t rows, double *const seconds[DV_LAYOUT_COUNT], const double *entry,
-    enum dv_layout *came_from, enum dv_layout *ret_layouts)
+static void find_cheapest(uint32_t rows, double *const seconds[DV_LAYOUT_COUNT],
+    const double *entry, enum dv_layout *came_from, enum dv_layout *ret_layouts)
 {
     double cost[DV_LAYOUT_COUNT] = {0, 1e9}; /* the pictures come in NHWC */
 
@@ -197,9 +207,8 @@ static void find_cheapest(uint32_t rows, double *const seconds[DV_LAYOUT_COUNT],
     }
 }
 
-enum dv_status dv_layout_choose(const struct dv_graph *graph,
-    const struct dv_backend_impl *backend, uint32_t batch_size, bool is_training,
-    enum dv_layout *ret_layouts, struct dv_error *reterr)
+enum dv_status dv_layout_choose(const struct dv_graph *graph, const struct dv_backend_impl *backend,
+    uint32_t batch_size, bool is_training, enum dv_layout *ret_layouts, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(0);
     uint32_t rows = graph->row_count;

@@ -19,14 +19,6 @@ static int compare_sizes(const void *a, const void *b)
     return x < y ? -1 : 1; /* a stable order, so that plans repeat */
 }
 
-static int compare_offsets(const void *a, const void *b)
-{
-    const struct dv_memory_item *x = *(const struct dv_memory_item *const *)a;
-    const struct dv_memory_item *y = *(const struct dv_memory_item *const *)b;
-
-    return x->offset < y->offset ? -1 : x->offset > y->offset;
-}
-
 static bool meet(const struct dv_memory_item *a, const struct dv_memory_item *b)
 {
     return a->first <= b->last && b->first <= a->last;
@@ -37,27 +29,36 @@ static size_t round_up(size_t size)
     return (size + alignment - 1) / alignment * alignment;
 }
 
-/* The lowest gap between those already placed that are alive together with `item`. */
+/* The lowest gap between those of `placed`, in the order of their offsets, that `item` meets. */
 static size_t find_offset(
-    const struct dv_memory_item *item, struct dv_memory_item **rivals, size_t rival_count)
+    const struct dv_memory_item *item, struct dv_memory_item *const *placed, size_t count)
 {
     size_t offset = 0;
 
-    qsort(rivals, rival_count, sizeof(*rivals), compare_offsets);
-    for (size_t i = 0; i < rival_count; i++) {
-        if (rivals[i]->offset >= offset + item->size) {
-            break;
+    for (size_t i = 0; i < count && placed[i]->offset < offset + item->size; i++) {
+        if (meet(item, placed[i])) {
+            size_t end = round_up(placed[i]->offset + placed[i]->size);
+            offset = end > offset ? end : offset;
         }
-        size_t end = round_up(rivals[i]->offset + rivals[i]->size);
-        offset = end > offset ? end : offset;
     }
     return offset;
+}
+
+/* Among its like, in the order of the offsets. */
+static void insert(struct dv_memory_item *item, struct dv_memory_item **placed, size_t count)
+{
+    size_t at = count;
+
+    for (; at > 0 && placed[at - 1]->offset > item->offset; at--) {
+        placed[at] = placed[at - 1];
+    }
+    placed[at] = item;
 }
 
 size_t dv_memory_plan(struct dv_memory_item *items, size_t count)
 {
     DV_CLEANUP(dv_freep) struct dv_memory_item **order = dv_alloc((count + 1) * sizeof(*order));
-    DV_CLEANUP(dv_freep) struct dv_memory_item **rivals = dv_alloc((count + 1) * sizeof(*rivals));
+    DV_CLEANUP(dv_freep) struct dv_memory_item **placed = dv_alloc((count + 1) * sizeof(*placed));
     size_t total = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -66,13 +67,8 @@ size_t dv_memory_plan(struct dv_memory_item *items, size_t count)
     qsort(order, count, sizeof(*order), compare_sizes);
 
     for (size_t i = 0; i < count && order[i]->size > 0; i++) {
-        size_t rival_count = 0;
-        for (size_t k = 0; k < i; k++) {
-            if (meet(order[i], order[k])) {
-                rivals[rival_count++] = order[k];
-            }
-        }
-        order[i]->offset = find_offset(order[i], rivals, rival_count);
+        order[i]->offset = find_offset(order[i], placed, i);
+        insert(order[i], placed, i);
         size_t end = round_up(order[i]->offset + order[i]->size);
         total = end > total ? end : total;
     }

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct dv_memory_item {
-    size_t size;   /* bytes; 0 takes no room */
+    size_t size;    /* bytes; 0 takes no room */
     uint32_t first; /* first moment it is used */
     uint32_t last;  /* last moment, inclusive */
     size_t offset;  /* result, a multiple of 64 */

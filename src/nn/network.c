@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Order to read: struct dv_network, making (dv_network_create and what it calls), running,
- * parameters in and out, the plan.
+ * Order to read: struct dv_network in network_impl.h, making (dv_network_create and what it
+ * calls), running, the plan. Parameters are network_tensors.c.
  */
-#include "nn/network.h"
+#include "nn/network_impl.h"
 
 #include "base/alloc.h"
 #include "base/arena.h"
@@ -18,74 +18,13 @@
 #include "nn/program.h"
 
 #include <assert.h>
-#include <math.h>
 #include <omp.h>
 #include <string.h>
 
-/* Where a tensor of the graph lives in the running network. */
-struct tensor_place {
-    uint32_t step;
-    size_t offset; /* in the flat block, or among the statistics */
-    size_t floats; /* in the op's own layout */
-};
+/* --- Making: memory ------------------------------------------------------------------------- */
 
-struct dv_network {
-    const struct dv_backend_impl *backend;
-    const struct dv_graph *graph;
-    struct dv_arena *arena;
-    struct dv_program *program;
-    struct dv_op_args *arguments; /* per step, pointers all set but for the pictures */
-    struct tensor_place *places;  /* per tensor of the graph */
-    enum dv_layout *layouts;      /* per row */
-    uint32_t batch_size;
-    uint32_t thread_count;
-    bool is_training;
-    uint64_t seed;
-
-    size_t flat_count;
-    float *parameters; /* flat_count floats each; gradients and mask only when training */
-    float *gradients;
-    float *decay_mask;
-    float *statistics; /* running means and variances */
-    size_t statistics_count;
-    float *activations; /* values, saved parts and gradients, as the memory plan says */
-    void *scratch;
-    size_t memory; /* bytes of all of the above */
-};
-
-/* --- Making: parameters --------------------------------------------------------------------- */
-
-static size_t round_up_floats(size_t floats)
-{
-    return (floats + 15) / 16 * 16;
-}
-
-static uint32_t step_of_node(const struct dv_program *program, uint32_t node)
-{
-    uint32_t step = 0;
-
-    while (program->steps[step].node != node) {
-        step++;
-        assert(step < program->step_count);
-    }
-    return step;
-}
-
-static void place_tensors(struct dv_network *net)
-{
-    net->places = dv_arena_array(net->arena, net->graph->tensor_count, sizeof(*net->places));
-    for (uint32_t t = 0; t < net->graph->tensor_count; t++) {
-        const struct dv_graph_tensor *tensor = &net->graph->tensors[t];
-        struct tensor_place *place = &net->places[t];
-        size_t *end = tensor->is_trained ? &net->flat_count : &net->statistics_count;
-        place->step = step_of_node(net->program, tensor->node);
-        place->floats = net->program->steps[place->step].op->tensor_floats[tensor->role];
-        place->offset = *end;
-        *end += round_up_floats(place->floats);
-    }
-}
-
-static enum dv_status allocate(struct dv_network *net, size_t floats, float **ret, struct dv_error *reterr)
+enum dv_status dv_network_allocate(
+    struct dv_network *net, size_t floats, float **ret, struct dv_error *reterr)
 {
     void *memory;
     enum dv_status status = dv_try_alloc_aligned(floats * sizeof(float), &memory, reterr);
@@ -97,35 +36,7 @@ static enum dv_status allocate(struct dv_network *net, size_t floats, float **re
     return status;
 }
 
-static enum dv_status make_parameters(struct dv_network *net, struct dv_error *reterr)
-{
-    place_tensors(net);
-    enum dv_status status = allocate(net, net->flat_count, &net->parameters, reterr);
-    if (status == DV_OK) {
-        status = allocate(net, net->statistics_count, &net->statistics, reterr);
-    }
-    if (status == DV_OK && net->is_training) {
-        status = allocate(net, net->flat_count, &net->gradients, reterr);
-    }
-    if (status == DV_OK && net->is_training) {
-        status = allocate(net, net->flat_count, &net->decay_mask, reterr);
-    }
-    for (uint32_t t = 0; status == DV_OK && t < net->graph->tensor_count; t++) {
-        const struct dv_graph_tensor *tensor = &net->graph->tensors[t];
-        struct dv_op_args *a = &net->arguments[net->places[t].step];
-        float *block = tensor->is_trained ? net->parameters : net->statistics;
-        a->tensors[tensor->role] = block + net->places[t].offset;
-        if (net->is_training && tensor->is_trained) {
-            a->tensor_gradients[tensor->role] = net->gradients + net->places[t].offset;
-            for (size_t i = 0; i < net->places[t].floats; i++) {
-                net->decay_mask[net->places[t].offset + i] = tensor->has_decay ? 1.0f : 0.0f;
-            }
-        }
-    }
-    return status;
-}
-
-/* --- Making: memory of a step ------------------------------------------------------------------ */
+/* --- Making: memory of a step --------------------------------------------------------------- */
 
 /* Items of the plan, in this order: values, saved parts of steps, gradient storages. */
 static struct dv_memory_item *list_items(struct dv_network *net, size_t *ret_count)
@@ -139,8 +50,9 @@ static struct dv_memory_item *list_items(struct dv_network *net, size_t *ret_cou
         const struct dv_value *value = &p->values[i];
         bool is_picture = value->producer == DV_NO_INDEX;
         size_t floats = (size_t)net->batch_size * value->shape.channels * value->shape.rows *
-            value->shape.columns;
-        *item = (struct dv_memory_item){is_picture ? 0 : floats * sizeof(float), value->first, value->last, 0};
+                        value->shape.columns;
+        *item = (struct dv_memory_item){
+            is_picture ? 0 : floats * sizeof(float), value->first, value->last, 0};
     }
     for (uint32_t i = 0; i < p->step_count; i++, item++) {
         uint32_t last = net->is_training ? dv_program_backward_moment(p, i) : i;
@@ -198,9 +110,10 @@ static enum dv_status make_memory(struct dv_network *net, struct dv_error *reter
         size_t need = net->program->steps[i].op->scratch_size;
         scratch_size = need > scratch_size ? need : scratch_size;
     }
-    enum dv_status status = allocate(net, size / sizeof(float) + 16, &net->activations, reterr);
+    enum dv_status status =
+        dv_network_allocate(net, size / sizeof(float) + 16, &net->activations, reterr);
     if (status == DV_OK) {
-        status = allocate(net, scratch_size / sizeof(float) + 16, &scratch, reterr);
+        status = dv_network_allocate(net, scratch_size / sizeof(float) + 16, &scratch, reterr);
     }
     if (status == DV_OK) {
         net->scratch = scratch;
@@ -209,18 +122,19 @@ static enum dv_status make_memory(struct dv_network *net, struct dv_error *reter
     return status;
 }
 
-/* --- Making: layouts ---------------------------------------------------------------------------- */
+/* --- Making: layouts ------------------------------------------------------------------------ */
 
 /* Take the layouts of an earlier run; false if there are none or they are of another network. */
 static bool take_layouts(struct dv_network *net, const struct dv_json *plan)
 {
     const struct dv_json *list = dv_json_get(plan, "layouts");
     bool fits = dv_json_count(list) == net->graph->row_count &&
-        dv_text_equal(dv_json_get_string(plan, "backend", ""), net->backend->name);
+                dv_text_equal(dv_json_get_string(plan, "backend", ""), net->backend->name);
 
     for (uint32_t r = 0; fits && r < net->graph->row_count; r++) {
         bool is_blocked = dv_text_equal(dv_json_to_string(dv_json_at(list, r), ""), "blocked");
-        net->layouts[r] = is_blocked && net->backend->has_blocked_layout ? DV_LAYOUT_BLOCKED : DV_LAYOUT_NHWC;
+        net->layouts[r] =
+            is_blocked && net->backend->has_blocked_layout ? DV_LAYOUT_BLOCKED : DV_LAYOUT_NHWC;
     }
     return fits;
 }
@@ -230,7 +144,8 @@ static enum dv_status make(
 {
     enum dv_status status = DV_OK;
 
-    net->layouts = dv_arena_array(net->arena, (size_t)net->graph->row_count + 1, sizeof(*net->layouts));
+    net->layouts =
+        dv_arena_array(net->arena, (size_t)net->graph->row_count + 1, sizeof(*net->layouts));
     if (!take_layouts(net, options->plan)) {
         status = dv_layout_choose(
             net->graph, net->backend, net->batch_size, net->is_training, net->layouts, reterr);
@@ -238,12 +153,12 @@ static enum dv_status make(
     if (status != DV_OK) {
         return status;
     }
-    net->program = dv_program_build(
-        net->graph, net->batch_size, net->is_training, net->layouts, net->arena);
+    net->program =
+        dv_program_build(net->graph, net->batch_size, net->is_training, net->layouts, net->arena);
     net->arguments = dv_arena_array(net->arena, net->program->step_count, sizeof(*net->arguments));
     status = dv_program_make_ops(net->program, net->backend, net->is_training, net->arena, reterr);
     if (status == DV_OK) {
-        status = make_parameters(net, reterr);
+        status = dv_network_make_parameters(net, reterr);
     }
     if (status == DV_OK) {
         status = make_memory(net, reterr);
@@ -272,7 +187,8 @@ enum dv_status dv_network_create(const struct dv_graph *graph,
     net->graph = graph;
     net->arena = dv_arena_create(0);
     net->batch_size = options->batch_size;
-    net->thread_count = options->thread_count ? options->thread_count : (uint32_t)omp_get_num_procs();
+    net->thread_count =
+        options->thread_count ? options->thread_count : (uint32_t)omp_get_num_procs();
     net->is_training = options->is_training;
     net->seed = options->seed;
     omp_set_num_threads((int)net->thread_count);
@@ -301,7 +217,7 @@ struct dv_network *dv_network_destroy(struct dv_network *network)
     return dv_free(network);
 }
 
-/* --- Running -------------------------------------------------------------------------------------- */
+/* --- Running -------------------------------------------------------------------------------- */
 
 static void set_pictures(struct dv_network *net, const float *pixels)
 {
@@ -369,114 +285,20 @@ double dv_network_train(struct dv_network *network, const float *pixels, const u
     return loss.loss;
 }
 
-/* --- Parameters in and out -------------------------------------------------------------------------- */
-
-size_t dv_network_flat_count(const struct dv_network *network)
-{
-    return network->flat_count;
-}
-
-float *dv_network_parameters(struct dv_network *network)
-{
-    return network->parameters;
-}
-
-float *dv_network_gradients(struct dv_network *network)
-{
-    return network->gradients;
-}
-
-const float *dv_network_decay_mask(const struct dv_network *network)
-{
-    return network->decay_mask;
-}
-
-size_t dv_network_tensor_floats(const struct dv_network *network)
-{
-    size_t floats = 0;
-
-    for (uint32_t t = 0; t < network->graph->tensor_count; t++) {
-        floats += network->graph->tensors[t].count;
-    }
-    return floats;
-}
-
-void dv_network_get_tensors(struct dv_network *network, const float *flat, float *ret_values)
-{
-    const float *trained = flat ? flat : network->parameters;
-
-    for (uint32_t t = 0; t < network->graph->tensor_count; t++) {
-        const struct dv_graph_tensor *tensor = &network->graph->tensors[t];
-        const struct tensor_place *place = &network->places[t];
-        const float *own = (tensor->is_trained ? trained : network->statistics) + place->offset;
-        network->backend->tensor_export(
-            network->program->steps[place->step].op, tensor->role, own, ret_values);
-        ret_values += tensor->count;
-    }
-}
-
-void dv_network_set_tensors(struct dv_network *network, float *flat, const float *values)
-{
-    float *trained = flat ? flat : network->parameters;
-
-    for (uint32_t t = 0; t < network->graph->tensor_count; t++) {
-        const struct dv_graph_tensor *tensor = &network->graph->tensors[t];
-        const struct tensor_place *place = &network->places[t];
-        if (tensor->is_trained || !flat) {
-            float *own = (tensor->is_trained ? trained : network->statistics) + place->offset;
-            network->backend->tensor_import(
-                network->program->steps[place->step].op, tensor->role, values, own);
-        }
-        values += tensor->count;
-    }
-}
-
-/* Weights of convolutions: He et al. 2015, fan out, normal. Linear: uniform in 1/sqrt(in). */
-static void init_tensor(const struct dv_network *net, uint32_t index, uint64_t seed, float *values)
-{
-    const struct dv_graph_tensor *tensor = &net->graph->tensors[index];
-    const struct dv_node *node = &net->graph->nodes[tensor->node];
-    struct dv_random random = dv_random_make(seed, DV_RANDOM_INIT, index, 0);
-    bool is_linear = node->op == DV_NODE_LINEAR;
-    const struct dv_graph_tensor *weight = &net->graph->tensors[node->tensors[DV_TENSOR_WEIGHT]];
-    double fan_in = (double)weight->count / weight->shape[0];
-    double fan_out = (double)weight->shape[0] / (node->groups ? node->groups : 1) * node->kernel * node->kernel;
-    double spread = is_linear ? 1 / sqrt(fan_in) : sqrt(2 / fan_out);
-
-    for (uint64_t i = 0; i < tensor->count; i++) {
-        if (is_linear) {
-            values[i] = (float)(spread * (2 * dv_random_unit(&random) - 1));
-        } else if (node->op == DV_NODE_CONV && tensor->role == DV_TENSOR_WEIGHT) {
-            values[i] = (float)(spread * dv_random_normal(&random));
-        } else {
-            bool is_one = node->op == DV_NODE_BATCH_NORM &&
-                (tensor->role == DV_TENSOR_WEIGHT || tensor->role == DV_TENSOR_RUNNING_VAR);
-            values[i] = is_one ? 1.0f : 0.0f;
-        }
-    }
-}
-
-void dv_network_init(struct dv_network *network, uint64_t seed)
-{
-    DV_CLEANUP(dv_freep) float *values = dv_alloc(dv_network_tensor_floats(network) * sizeof(float));
-    size_t offset = 0;
-
-    for (uint32_t t = 0; t < network->graph->tensor_count; t++) {
-        init_tensor(network, t, seed, values + offset);
-        offset += network->graph->tensors[t].count;
-    }
-    dv_network_set_tensors(network, NULL, values);
-}
-
-/* --- The plan ------------------------------------------------------------------------------------------ */
+/* --- The plan ------------------------------------------------------------------------------- */
 
 struct dv_json *dv_network_plan(const struct dv_network *network)
 {
     struct dv_json *plan = dv_json_object();
     struct dv_json *layouts = dv_json_array();
     struct dv_json *steps = dv_json_array();
+    char library[64] = "";
 
+    if (network->backend->library) {
+        network->backend->library(library, sizeof(library));
+    }
     dv_json_set_string(plan, "backend", network->backend->name);
+    dv_json_set_string(plan, "library", library);
     dv_json_set_integer(plan, "batch_size", network->batch_size);
     dv_json_set_integer(plan, "threads", network->thread_count);
     dv_json_set_string(plan, "instruction_set", dv_kernels()->name);

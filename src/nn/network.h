@@ -25,12 +25,12 @@ struct dv_json;
 struct dv_network;
 
 struct dv_network_options {
-    const char *backend;      /* "onednn", "ref" */
+    const char *backend; /* "onednn", "ref" */
     uint32_t batch_size;
-    uint32_t thread_count;    /* 0: all cores */
-    bool is_training;         /* false: forward only, less memory, norms folded */
+    uint32_t thread_count; /* 0: all cores */
+    bool is_training;      /* false: forward only, less memory, norms folded into the weights */
     const struct dv_json *plan; /* choices of an earlier run (plan.json), or NULL: measure */
-    uint64_t seed;            /* of dropout masks */
+    uint64_t seed;              /* of dropout masks */
 };
 
 DV_MUST_CHECK enum dv_status dv_network_create(const struct dv_graph *graph,
@@ -64,7 +64,8 @@ const float *dv_network_decay_mask(const struct dv_network *network);
  * All tensors of the graph in canonical layout, concatenated in graph order (running statistics
  * included): sum of graph.tensors[i].count floats. `flat` NULL: the network's own parameters;
  * else another block in the flat order (optimiser state, averaged weights), where running
- * statistics come out as the network's own and are not set.
+ * statistics come out as the network's own and are not set. A network that only answers is set
+ * whole (`flat` NULL) and not asked: its norms are folded into its weights.
  */
 size_t dv_network_tensor_floats(const struct dv_network *network);
 void dv_network_get_tensors(struct dv_network *network, const float *flat, float *ret_values);

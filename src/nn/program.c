@@ -16,9 +16,9 @@ struct builder {
     uint32_t batch_size;
     bool is_training;
     const enum dv_layout *row_layouts;
-    uint32_t *node_values;                  /* per node */
-    uint32_t *consumers;                    /* per node: how many nodes take it */
-    uint32_t (*copies)[DV_LAYOUT_COUNT];    /* per value: the copy in that layout */
+    uint32_t *node_values;               /* per node */
+    uint32_t *consumers;                 /* per node: how many nodes take it */
+    uint32_t (*copies)[DV_LAYOUT_COUNT]; /* per value: the copy in that layout */
 };
 
 static size_t places(struct dv_shape shape)
@@ -52,7 +52,7 @@ static uint32_t in_layout(struct builder *b, uint32_t value, enum dv_layout layo
     }
     uint32_t index = b->program->step_count++;
     struct dv_step *step = &b->program->steps[index];
-    *step = (struct dv_step){.node = DV_NO_INDEX, .row = row};
+    *step = (struct dv_step){.node = DV_NO_INDEX, .norm = DV_NO_INDEX, .row = row};
     step->desc = (struct dv_op_desc){.op = DV_NODE_INPUT,
         .batch = b->batch_size,
         .inputs = {v->shape},
@@ -73,7 +73,8 @@ static enum dv_layout layout_for(const struct builder *b, const struct dv_node *
 {
     /* A dropout mask goes by position, so one layout for all keeps it independent of the plan. */
     bool is_possible = node->op != DV_NODE_FLATTEN && node->op != DV_NODE_LINEAR &&
-        node->op != DV_NODE_DROPOUT && node->shape.channels % DV_LAYOUT_BLOCK == 0 && b->row_layouts && node->row != UINT32_MAX;
+                       node->op != DV_NODE_DROPOUT && node->shape.channels % DV_LAYOUT_BLOCK == 0 &&
+                       b->row_layouts && node->row != UINT32_MAX;
 
     for (uint32_t i = 0; i < node->input_count; i++) {
         is_possible =
@@ -87,7 +88,7 @@ static bool fuse_relu(struct builder *b, const struct dv_node *node)
 {
     const struct dv_node *before = &b->graph->nodes[node->inputs[0]];
     bool can_take = before->op == DV_NODE_CONV || before->op == DV_NODE_BATCH_NORM ||
-        before->op == DV_NODE_ADD || before->op == DV_NODE_LINEAR;
+                    before->op == DV_NODE_ADD || before->op == DV_NODE_LINEAR;
     uint32_t value = b->node_values[node->inputs[0]];
     uint32_t producer = b->program->values[value].producer;
 
@@ -98,10 +99,27 @@ static bool fuse_relu(struct builder *b, const struct dv_node *node)
     return true;
 }
 
+/* With fixed statistics a batch norm is a line per channel: the layer before can draw it. */
+static bool fold_norm(struct builder *b, const struct dv_node *node)
+{
+    const struct dv_node *before = &b->graph->nodes[node->inputs[0]];
+    uint32_t producer = b->program->values[b->node_values[node->inputs[0]]].producer;
+    bool can_take = before->op == DV_NODE_CONV || before->op == DV_NODE_LINEAR;
+
+    if (b->is_training || !can_take || b->consumers[node->inputs[0]] != 1) {
+        return false;
+    }
+    b->program->steps[producer].norm = (uint32_t)(node - b->graph->nodes);
+    b->program->steps[producer].desc.has_bias = true;
+    return true;
+}
+
 /* Nodes that need no step: their value is that of their input. */
 static bool is_transparent(struct builder *b, const struct dv_node *node)
 {
     switch (node->op) {
+    case DV_NODE_BATCH_NORM:
+        return fold_norm(b, node);
     case DV_NODE_ACTIVATION:
         return node->act == DV_ACT_NONE || fuse_relu(b, node);
     case DV_NODE_DROPOUT:
@@ -141,7 +159,7 @@ static void add_node_step(struct builder *b, uint32_t index)
 {
     const struct dv_node *node = &b->graph->nodes[index];
     struct dv_op_desc desc = desc_of(b, node);
-    struct dv_step step = {.desc = desc, .node = index, .row = node->row};
+    struct dv_step step = {.desc = desc, .node = index, .norm = DV_NO_INDEX, .row = node->row};
     bool has_gradient = node->tensors[DV_TENSOR_WEIGHT] != DV_NO_TENSOR;
 
     for (uint32_t i = 0; i < node->input_count; i++) {
@@ -188,7 +206,8 @@ struct dv_program *dv_program_build(const struct dv_graph *graph, uint32_t batch
             add_node_step(&b, i);
         }
     }
-    program->output = in_layout(&b, b.node_values[graph->node_count - 1], DV_LAYOUT_NHWC, UINT32_MAX);
+    program->output =
+        in_layout(&b, b.node_values[graph->node_count - 1], DV_LAYOUT_NHWC, UINT32_MAX);
     return program;
 }
 
@@ -219,7 +238,7 @@ static void settle_lifetimes(struct dv_program *p, bool is_training)
     p->values[p->output].last = later(p->values[p->output].last, p->step_count);
 }
 
-/* --- Gradients: who writes first, who adds, who may share memory -------------------------------- */
+/* --- Gradients: who writes first, who adds, who may share memory ---------------------------- */
 
 static uint32_t add_storage(struct dv_program *p, const struct dv_value *value, uint32_t moment)
 {
@@ -227,7 +246,9 @@ static uint32_t add_storage(struct dv_program *p, const struct dv_value *value, 
     size_t pictures = p->steps[0].desc.batch;
 
     p->storages[index] = (struct dv_gradient_storage){
-        .floats = pictures * value->shape.channels * places(value->shape), .first = moment, .last = moment};
+        .floats = pictures * value->shape.channels * places(value->shape),
+        .first = moment,
+        .last = moment};
     return index;
 }
 
@@ -290,7 +311,7 @@ static void place_gradients_of_step(struct dv_program *p, uint32_t index)
     uint32_t own = p->values[step->output].storage;
     bool is_single = step->desc.input_count == 1;
     bool in_place = own != DV_NO_INDEX && step->op->backward_in_place &&
-        !p->storages[own].is_shared && can_share(p, index);
+                    !p->storages[own].is_shared && can_share(p, index);
 
     if (own == DV_NO_INDEX) {
         return;

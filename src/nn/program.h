@@ -5,7 +5,9 @@
 /*
  * A graph as a backend will run it: steps in execution order over numbered values, with
  * activations fused into the op before them, copies put in where the layout changes, and for
- * training the order and place of every gradient. Pure planning: nothing here computes.
+ * training the order and place of every gradient. A network that only answers has no batch norms
+ * after convolutions and linear layers: they are folded into the weights and a bias (fold.h).
+ * Pure planning: nothing here computes.
  *
  * Moments: step i runs forward at moment i and backward at moment 2 * step_count - 1 - i.
  */
@@ -21,10 +23,10 @@ struct dv_arena;
 struct dv_value {
     struct dv_shape shape;
     enum dv_layout layout;
-    uint32_t producer;       /* step, or DV_NO_INDEX for the pictures */
-    bool needs_gradient;     /* a trained tensor lies before it */
-    uint32_t storage;        /* of its gradient: values may share one; DV_NO_INDEX: none */
-    uint32_t first, last;    /* moments between which the value must be kept */
+    uint32_t producer;    /* step, or DV_NO_INDEX for the pictures */
+    bool needs_gradient;  /* a trained tensor lies before it */
+    uint32_t storage;     /* of its gradient: values may share one; DV_NO_INDEX: none */
+    uint32_t first, last; /* moments between which the value must be kept */
 };
 
 struct dv_step {
@@ -32,9 +34,10 @@ struct dv_step {
     struct dv_op *op; /* made by dv_program_make_ops() */
     uint32_t inputs[DV_ARCH_INPUTS_MAX];
     uint32_t output;
-    uint32_t node; /* the graph node whose tensors it uses, or DV_NO_INDEX */
-    uint32_t row;  /* of the architecture, or UINT32_MAX */
-    bool accumulates[DV_ARCH_INPUTS_MAX];     /* its gradient is added to what is there */
+    uint32_t node;                        /* the graph node whose tensors it uses, or DV_NO_INDEX */
+    uint32_t norm;                        /* the batch norm folded into them, or DV_NO_INDEX */
+    uint32_t row;                         /* of the architecture, or UINT32_MAX */
+    bool accumulates[DV_ARCH_INPUTS_MAX]; /* its gradient is added to what is there */
     bool gives_gradient[DV_ARCH_INPUTS_MAX];
 };
 

@@ -262,15 +262,18 @@ enum dv_status dv_checkpoint_read_last(const char *folder, struct dv_checkpoint 
             best = one;
         } else if (status == DV_OK) {
             dv_checkpoint_destroy(one);
-        } else if (status == DV_CORRUPT || status == DV_INVALID) {
-            has_damage = true;
-        } else if (status != DV_NOT_FOUND) {
+        } else if (status == DV_NOMEM) {
             dv_checkpoint_destroy(best);
             return status;
+        } else if (status != DV_NOT_FOUND) {
+            has_damage = true; /* also where the disk does not give it: the other may be sound */
         }
     }
+    if (!best && has_damage) {
+        return dv_fail(reterr, DV_CORRUPT, "no checkpoint in %s can be read", folder);
+    }
     if (!best) {
-        return dv_fail(reterr, DV_NOT_FOUND, "%s holds no sound checkpoint", folder);
+        return dv_fail(reterr, DV_NOT_FOUND, "%s holds no checkpoint", folder);
     }
     *ret_checkpoint = best;
     *ret_has_damage = has_damage;

@@ -60,7 +60,7 @@ DV_MUST_CHECK enum dv_status dv_checkpoint_write_last(
 
 /*
  * The sound one with the highest sequence number of FOLDER/last.0 and last.1. *ret_has_damage:
- * one of them was there and unsound. DV_NOT_FOUND: no sound one.
+ * the other was there and unsound. DV_NOT_FOUND: there is none. DV_CORRUPT: none that is sound.
  */
 DV_MUST_CHECK enum dv_status dv_checkpoint_read_last(const char *folder,
     struct dv_checkpoint **ret_checkpoint, bool *ret_has_damage, struct dv_error *reterr);

@@ -39,19 +39,35 @@ static enum dv_status map_classes(const struct dv_pack *pack,
     return DV_OK;
 }
 
+static bool is_asked_for(const struct dv_evaluate_options *options, enum dv_split split)
+{
+    return options->is_all_splits || split == options->split;
+}
+
+static uint64_t count_steps(const struct dv_pack *pack, enum dv_split split)
+{
+    uint64_t first, count;
+
+    dv_pack_split_range(pack, split, &first, &count);
+    return (count + EVALUATE_BATCH - 1) / EVALUATE_BATCH;
+}
+
 static enum dv_status measure(const struct dv_evaluate_options *options,
     struct dv_inference *inference, const struct dv_pack *pack, const uint32_t *map,
     struct dv_metrics *metrics, double *ret_seconds, struct dv_error *reterr)
 {
+    struct dv_inference_split what = {
+        .pack = pack, .cache_path = options->cache_path, .label_map = map};
     double seconds = 0.0;
 
     for (int split = 0; split < DV_SPLIT_COUNT; split++) {
-        struct dv_inference_split what = {.pack = pack,
-            .cache_path = options->cache_path,
-            .split = (enum dv_split)split,
-            .label_map = map};
+        bool is_counted = is_asked_for(options, (enum dv_split)split);
+        what.step_total += is_counted ? count_steps(pack, (enum dv_split)split) : 0;
+    }
+    for (int split = 0; split < DV_SPLIT_COUNT; split++) {
         double part = 0.0;
-        if (!options->is_all_splits && what.split != options->split) {
+        what.split = (enum dv_split)split;
+        if (!is_asked_for(options, what.split)) {
             continue;
         }
         enum dv_status status =
@@ -59,6 +75,7 @@ static enum dv_status measure(const struct dv_evaluate_options *options,
         if (status != DV_OK) {
             return status;
         }
+        what.step_before += count_steps(pack, what.split);
         seconds += part;
     }
     *ret_seconds = seconds;

@@ -130,8 +130,14 @@ enum dv_status dv_inference_measure(struct dv_inference *inference,
 
     uint64_t start = dv_clock_monotonic_ns();
     if (dv_loader_sample_count(loader) > 0) {
-        status = dv_evaluation_run(inference->network, loader, split->label_map, inference->logits,
-            metrics, callbacks, reterr);
+        struct dv_evaluation_options evaluation = {.network = inference->network,
+            .loader = loader,
+            .label_map = split->label_map,
+            .logits = inference->logits,
+            .callbacks = callbacks,
+            .step_before = split->step_before,
+            .step_total = split->step_total};
+        status = dv_evaluation_run(&evaluation, metrics, reterr);
     }
     *ret_seconds = dv_clock_seconds_since(start);
     dv_loader_destroy(loader);

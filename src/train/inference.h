@@ -39,7 +39,8 @@ struct dv_inference_split {
     const struct dv_pack *pack;
     const char *cache_path;
     enum dv_split split;
-    const uint32_t *label_map; /* the data set's classes as the model's; NULL: the same */
+    const uint32_t *label_map;        /* the data set's classes as the model's; NULL: the same */
+    uint64_t step_before, step_total; /* as in train/evaluation.h */
 };
 
 DV_MUST_CHECK enum dv_status dv_inference_create(const struct dv_inference_options *options,

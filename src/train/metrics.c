@@ -24,7 +24,10 @@ struct dv_metrics {
     uint64_t total;
     uint64_t correct;
     double loss_sum;
-    uint64_t *confusion; /* [true class, answer] */
+    uint64_t *truths;    /* [class]: pictures of it */
+    uint64_t *answers;   /* [class]: pictures taken for it */
+    uint64_t *hits;      /* [class]: both */
+    uint64_t *confusion; /* [true class, answer]; NULL above CONFUSION_CLASSES_MAX */
     struct bin bins[BIN_COUNT];
 };
 
@@ -34,16 +37,21 @@ enum dv_status dv_metrics_create(
     assert(class_count > 0);
     assert(ret_metrics);
 
-    void *confusion;
-    size_t cells = (size_t)class_count * class_count;
-    enum dv_status status = dv_try_alloc(cells, sizeof(uint64_t), &confusion, reterr);
+    bool has_confusion = class_count <= CONFUSION_CLASSES_MAX;
+    size_t cells = has_confusion ? (size_t)class_count * class_count : 0;
+    void *counts;
+    enum dv_status status =
+        dv_try_alloc(3 * (size_t)class_count + cells, sizeof(uint64_t), &counts, reterr);
     if (status != DV_OK) {
         return status;
     }
 
     struct dv_metrics *metrics = dv_alloc(sizeof(*metrics));
     metrics->class_count = class_count;
-    metrics->confusion = confusion;
+    metrics->truths = counts;
+    metrics->answers = metrics->truths + class_count;
+    metrics->hits = metrics->answers + class_count;
+    metrics->confusion = has_confusion ? metrics->hits + class_count : NULL;
     *ret_metrics = metrics;
     return DV_OK;
 }
@@ -53,7 +61,7 @@ struct dv_metrics *dv_metrics_destroy(struct dv_metrics *metrics)
     if (!metrics) {
         return NULL;
     }
-    dv_free(metrics->confusion);
+    dv_free(metrics->truths); /* and what lies behind it */
     return dv_free(metrics);
 }
 
@@ -80,8 +88,13 @@ static void add_one(struct dv_metrics *metrics, const float *logits, uint32_t la
 
     metrics->total++;
     metrics->loss_sum += log_sum - (double)logits[label];
-    metrics->confusion[(size_t)label * metrics->class_count + answer]++;
+    metrics->truths[label]++;
+    metrics->answers[answer]++;
+    metrics->hits[label] += answer == label;
     metrics->correct += answer == label;
+    if (metrics->confusion) {
+        metrics->confusion[(size_t)label * metrics->class_count + answer]++;
+    }
 
     /* Logits that are not numbers have no confidence; they go into the first bin. */
     uint32_t index = confidence > 0.0 ? (uint32_t)(confidence * BIN_COUNT) : 0;
@@ -137,22 +150,17 @@ static double ratio(double part, double whole)
 static struct dv_json *class_to_json(
     const struct dv_metrics *metrics, uint32_t c, const char *name, double *ret_f1)
 {
-    uint64_t hits = metrics->confusion[(size_t)c * metrics->class_count + c];
-    uint64_t truths = 0;
-    uint64_t answers = 0;
+    double hits = (double)metrics->hits[c];
+    double truths = (double)metrics->truths[c];
+    double answers = (double)metrics->answers[c];
 
-    for (uint32_t k = 0; k < metrics->class_count; k++) {
-        truths += metrics->confusion[(size_t)c * metrics->class_count + k];
-        answers += metrics->confusion[(size_t)k * metrics->class_count + c];
-    }
-    *ret_f1 = ratio(2.0 * (double)hits, (double)(truths + answers));
-
+    *ret_f1 = ratio(2.0 * hits, truths + answers);
     struct dv_json *json = dv_json_object();
     dv_json_set_string(json, "class", name);
-    dv_json_set_number(json, "precision", ratio((double)hits, (double)answers));
-    dv_json_set_number(json, "recall", ratio((double)hits, (double)truths));
+    dv_json_set_number(json, "precision", ratio(hits, answers));
+    dv_json_set_number(json, "recall", ratio(hits, truths));
     dv_json_set_number(json, "f1", *ret_f1);
-    dv_json_set_integer(json, "total", (int64_t)truths);
+    dv_json_set_integer(json, "total", (int64_t)metrics->truths[c]);
     return json;
 }
 
@@ -223,7 +231,7 @@ struct dv_json *dv_metrics_to_json(const struct dv_metrics *metrics, const char 
     dv_json_set_integer(json, "correct", (int64_t)metrics->correct);
     dv_json_set_integer(json, "total", (int64_t)metrics->total);
     set_classes(json, metrics, classes);
-    if (metrics->class_count <= CONFUSION_CLASSES_MAX) {
+    if (metrics->confusion) {
         dv_json_set(json, "confusion", confusion_to_json(metrics));
     }
     dv_json_set(json, "calibration", calibration_to_json(metrics));

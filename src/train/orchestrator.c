@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "spec/dataset.h"
 #include "spec/hyperparameters.h"
 #include "spec/job_spec.h"
 #include "spec/limits.h"
@@ -24,7 +25,7 @@
 static enum dv_status choose_strategy(const struct dv_train_task *task,
     const struct dv_strategy **ret_strategy, struct dv_error *reterr)
 {
-    struct dv_capabilities capabilities = {.strategies = dv_train_strategy_names()};
+    struct dv_capabilities capabilities = {.strategies = dv_strategy_names()};
     const char *name = dv_job_spec_strategy(task->job, &capabilities);
     const struct dv_strategy *strategy = name ? dv_strategy_find(name) : NULL;
 
@@ -34,6 +35,22 @@ static enum dv_status choose_strategy(const struct dv_train_task *task,
     }
     *ret_strategy = strategy;
     return DV_OK;
+}
+
+/*
+ * A batch has no more pictures than there are: places left empty would go into the batch norms'
+ * statistics as if they were pictures.
+ */
+static void cut_batch(const struct dv_train_task *task, struct dv_hyperparameters *hyperparameters)
+{
+    uint64_t count = 0;
+
+    for (uint32_t c = 0; c < task->dataset->class_count; c++) {
+        count += task->dataset->classes[c].counts[DV_SPLIT_TRAIN];
+    }
+    if ((uint64_t)hyperparameters->batch_size > count && count > 0) {
+        hyperparameters->batch_size = (int64_t)count;
+    }
 }
 
 static enum dv_status merge(const struct dv_train_task *task, const struct dv_strategy *strategy,
@@ -54,6 +71,7 @@ static enum dv_status merge(const struct dv_train_task *task, const struct dv_st
         return dv_task_fail_problem(&problems, reterr);
     }
     if (status == DV_OK) {
+        cut_batch(task, &merged);
         *ret_hyperparameters = merged;
     }
     return status;
@@ -147,8 +165,8 @@ static enum dv_status decide_batch(const struct dv_train_task *task, struct deci
     dv_json_set_integer(entry, "worker", worker);
     dv_json_set_integer(entry, "next_batch_size", batch / 2);
     DV_CLEANUP(dv_freep)
-    char *line = dv_strprintf(
-        "out of memory: training anew with a batch of %lld", (long long)batch / 2);
+    char *line =
+        dv_strprintf("out of memory: training anew with a batch of %lld", (long long)batch / 2);
     return note(task, "oom", entry, line, reterr);
 }
 

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 
 #define ONECYCLE_START (1.0 / 25.0)
 #define ONECYCLE_END 1e-4
@@ -65,11 +66,11 @@ double dv_schedule_rate(const struct dv_schedule *schedule, uint64_t step)
     }
 
     uint64_t rest = schedule->step_count - schedule->warmup_steps;
-    double part_of_rest = fmin(1.0, (double)(step - schedule->warmup_steps + 1) / (double)rest);
+    uint64_t done = step - schedule->warmup_steps;
+    /* One-cycle ends at its end; a cosine's last step still moves: at the end its rate is 0. */
+    bool ends_low = schedule->kind == DV_SCHEDULE_ONECYCLE && rest > 1;
+    double part_of_rest = fmin(1.0, (double)(done + ends_low) / (double)rest);
     double part = (double)step / (double)schedule->step_count;
-    if (schedule->kind == DV_SCHEDULE_COSINE && rest > 1) {
-        /* The last step still moves: its rate would be 0. */
-        part_of_rest = (double)(step - schedule->warmup_steps) / (double)rest;
-    }
+
     return schedule->peak * factor_after_warmup(schedule->kind, part_of_rest, part);
 }

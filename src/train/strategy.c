@@ -6,9 +6,18 @@
 
 #include <assert.h>
 
-static const struct dv_strategy *const strategies[] = {
-    &dv_strategy_native,
-};
+#define X(name) &dv_strategy_##name,
+static const struct dv_strategy *const strategies[] = {DV_STRATEGIES(X)};
+#undef X
+
+#define X(name) #name,
+static const char *const names[] = {DV_STRATEGIES(X) NULL};
+#undef X
+
+const char *const *dv_strategy_names(void)
+{
+    return names;
+}
 
 const struct dv_strategy *dv_strategy_at(size_t index)
 {

@@ -19,6 +19,9 @@ struct dv_trained;
 /* NULL: no such strategy. */
 const struct dv_strategy *dv_strategy_find(const char *name);
 
+/* The names of all, in their order, with NULL at the end. */
+const char *const *dv_strategy_names(void);
+
 /* Walk the strategies: NULL past the end. */
 const struct dv_strategy *dv_strategy_at(size_t index);
 

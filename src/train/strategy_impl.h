@@ -7,7 +7,7 @@
  *
  * Adding a strategy `foo`:
  *   1. train/strategy_foo.c with the constant dv_strategy_foo;
- *   2. declare it below, list it in strategies[] in train/strategy.c and the file in meson.build;
+ *   2. list it in DV_STRATEGIES below and the file in meson.build;
  *   3. tests/conformance/strategies.c runs over it by itself.
  * A strategy keeps nothing between calls but what is in the job's folder.
  */
@@ -31,6 +31,11 @@ struct dv_strategy {
         struct dv_error *reterr);
 };
 
-extern const struct dv_strategy dv_strategy_native;
+/* The strategies there are: X(native) is the constant dv_strategy_native and "native" in jobs. */
+#define DV_STRATEGIES(X) X(native)
+
+#define X(name) extern const struct dv_strategy dv_strategy_##name;
+DV_STRATEGIES(X)
+#undef X
 
 #endif

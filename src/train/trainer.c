@@ -35,13 +35,22 @@ static double mean(double sum, uint64_t count)
 
 /* --- Progress --------------------------------------------------------------------------- */
 
+/* Pictures a second of this epoch's steps, as far as this process made them; 0: none. */
+static double speed(const struct dv_trainer *trainer, bool is_end)
+{
+    uint64_t steps = trainer->counters.step - trainer->epoch_first_step;
+    double pictures = (double)steps * (double)trainer->options->hyperparameters->batch_size;
+    double seconds =
+        is_end ? trainer->epoch_seconds : dv_clock_seconds_since(trainer->epoch_start_ns);
+
+    return seconds > 0.0 ? pictures / seconds : 0.0;
+}
+
 static void report(struct dv_trainer *trainer, const char *status, bool is_end, bool is_best)
 {
     const struct dv_train_callbacks *callbacks = trainer->options->callbacks;
     const struct dv_checkpoint_counters *counters = &trainer->counters;
     uint64_t epochs = (uint64_t)trainer->options->hyperparameters->epochs;
-    double here = dv_clock_seconds_since(trainer->epoch_start_ns);
-    uint64_t steps_here = counters->step - trainer->epoch_first_step;
     struct dv_train_progress progress = {.status = status,
         .iteration = trainer->options->iteration,
         .epoch = (uint32_t)counters->epoch + 1,
@@ -64,7 +73,7 @@ static void report(struct dv_trainer *trainer, const char *status, bool is_end, 
     }
     progress.fraction = (double)global_step(trainer) / (double)trainer->schedule.step_count;
     double batch = (double)trainer->options->hyperparameters->batch_size;
-    progress.images_per_second = here > 0.0 ? (double)steps_here * batch / here : 0.0;
+    progress.images_per_second = speed(trainer, is_end);
     double left = (double)(trainer->schedule.step_count - global_step(trainer));
     progress.seconds_left =
         progress.images_per_second > 0.0 ? left * batch / progress.images_per_second : NAN;
@@ -95,11 +104,19 @@ static enum dv_status check_stop(struct dv_trainer *trainer, struct dv_error *re
 
 /*
  * The average moves every few steps, with the decay of that many; at first it is short, so that
- * the initial weights are soon forgotten. A function of the step alone: a resume needs no state.
+ * the initial weights are soon forgotten, and before the first move it is the weights themselves:
+ * a run may have no more steps. A function of the step alone: a resume needs no state.
  */
 static void update_average(struct dv_trainer *trainer, uint64_t steps_done)
 {
-    if (!trainer->average || steps_done % DV_TRAINER_AVERAGE_INTERVAL != 0) {
+    if (!trainer->average) {
+        return;
+    }
+    if (steps_done < DV_TRAINER_AVERAGE_INTERVAL) {
+        dv_network_get_tensors(trainer->network, NULL, trainer->average);
+        return;
+    }
+    if (steps_done % DV_TRAINER_AVERAGE_INTERVAL != 0) {
         return;
     }
     double decay = pow(trainer->options->hyperparameters->ema, DV_TRAINER_AVERAGE_INTERVAL);
@@ -170,6 +187,7 @@ static enum dv_status run_epoch(struct dv_trainer *trainer, struct dv_error *ret
             report(trainer, "training", false, false);
         }
     }
+    trainer->epoch_seconds = dv_clock_seconds_since(trainer->epoch_start_ns);
     return DV_OK;
 }
 
@@ -194,8 +212,11 @@ static enum dv_status evaluate(struct dv_trainer *trainer, struct dv_error *rete
         dv_network_get_tensors(trainer->network, NULL, trainer->values);
         dv_network_set_tensors(trainer->network, NULL, trainer->average);
     }
-    status = dv_evaluation_run(trainer->network, trainer->val, NULL, trainer->logits, metrics,
-        trainer->options->callbacks, reterr);
+    struct dv_evaluation_options evaluation = {.network = trainer->network,
+        .loader = trainer->val,
+        .logits = trainer->logits,
+        .callbacks = trainer->options->callbacks};
+    status = dv_evaluation_run(&evaluation, metrics, reterr);
     if (trainer->average) {
         dv_network_set_tensors(trainer->network, NULL, trainer->values);
     }
@@ -207,7 +228,19 @@ static enum dv_status evaluate(struct dv_trainer *trainer, struct dv_error *rete
     return DV_OK;
 }
 
-static enum dv_status check_divergence(const struct dv_trainer *trainer, struct dv_error *reterr)
+/* A relu can make a zero of what is no number, and the loss then looks as if all were well. */
+static bool has_sound_weights(struct dv_trainer *trainer)
+{
+    dv_network_get_tensors(trainer->network, NULL, trainer->values);
+    for (size_t i = 0; i < trainer->floats; i++) {
+        if (!isfinite(trainer->values[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum dv_status check_divergence(struct dv_trainer *trainer, struct dv_error *reterr)
 {
     double classes = (double)trainer->options->preprocessing->class_count;
     double begin = fmax(trainer->counters.first_loss, log(classes));
@@ -220,6 +253,10 @@ static enum dv_status check_divergence(const struct dv_trainer *trainer, struct 
     }
     if (dv_loader_sample_count(trainer->val) > 0 && !isfinite(trainer->val_loss)) {
         return dv_fail(reterr, DV_DIVERGED, "the validation loss of epoch %llu is not a number",
+            (unsigned long long)trainer->counters.epoch + 1);
+    }
+    if (!has_sound_weights(trainer)) {
+        return dv_fail(reterr, DV_DIVERGED, "weights were no longer numbers after epoch %llu",
             (unsigned long long)trainer->counters.epoch + 1);
     }
     return DV_OK;
@@ -240,10 +277,8 @@ static bool is_better(const struct dv_trainer *trainer)
 static void add_history(struct dv_trainer *trainer)
 {
     const struct dv_checkpoint_counters *counters = &trainer->counters;
-    double here = dv_clock_seconds_since(trainer->epoch_start_ns);
-    double steps_here = (double)(counters->step - trainer->epoch_first_step);
-    double batch = (double)trainer->options->hyperparameters->batch_size;
     struct dv_json *entry = dv_json_object();
+    double pictures_a_second = speed(trainer, true);
 
     dv_json_set_integer(entry, "epoch", (int64_t)counters->epoch + 1);
     dv_json_set_number(entry, "train_loss", mean(counters->loss_sum, counters->seen));
@@ -253,7 +288,8 @@ static void add_history(struct dv_trainer *trainer)
     dv_json_set_number(
         entry, "learning_rate", dv_schedule_rate(&trainer->schedule, global_step(trainer) - 1));
     dv_json_set_number(entry, "seconds", dv_trainer_seconds(trainer));
-    dv_json_set_number(entry, "images_per_second", here > 0.0 ? steps_here * batch / here : NAN);
+    dv_json_set_number(
+        entry, "images_per_second", pictures_a_second > 0.0 ? pictures_a_second : NAN);
     dv_json_append(trainer->history, entry);
 }
 

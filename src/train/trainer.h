@@ -56,9 +56,9 @@ struct dv_trainer_result {
 };
 
 /*
- * DV_DIVERGED: the loss is no longer a number, or ten times what it began with. DV_CANCELLED,
- * DV_TIMEOUT: stopped between two steps, with a checkpoint of that moment. DV_CONFLICT: the folder
- * belongs to another run.
+ * DV_DIVERGED: the loss or a weight is no longer a number, or the loss is ten times what it began
+ * with. DV_CANCELLED, DV_TIMEOUT: stopped between two steps, with a checkpoint of that moment.
+ * DV_CONFLICT: the folder belongs to another run.
  */
 DV_MUST_CHECK enum dv_status dv_trainer_run(const struct dv_trainer_options *options,
     struct dv_trainer_result *ret_result, struct dv_error *reterr);

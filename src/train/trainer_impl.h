@@ -49,6 +49,7 @@ struct dv_trainer {
     uint64_t run_start_ns;
     uint64_t epoch_start_ns;
     uint64_t epoch_first_step; /* where this process began the epoch */
+    double epoch_seconds;      /* that its steps took, the evaluation left out */
     uint64_t saved_ns;
     uint64_t reported_ns;
 };

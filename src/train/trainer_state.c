@@ -103,7 +103,6 @@ static void take_notes(struct dv_trainer *trainer, const struct dv_json *notes)
     trainer->since_best = (uint64_t)dv_json_get_integer(notes, "since_best", 0);
     trainer->val_accuracy = dv_json_get_number(notes, "val_accuracy", NAN);
     trainer->val_loss = dv_json_get_number(notes, "val_loss", NAN);
-    trainer->seconds_before = dv_json_get_number(notes, "seconds", 0.0);
     trainer->is_done = dv_json_get_bool(notes, "is_done", false);
     if (threads != (int64_t)trainer->options->thread_count) {
         dv_trainer_log(trainer, DV_LOG_WARNING,
@@ -138,6 +137,12 @@ static void begin(struct dv_trainer *trainer, uint64_t sequence)
     trainer->counters.sequence = sequence;
 }
 
+/* Of training, until it was written. */
+static double seconds_of(const struct dv_checkpoint *checkpoint)
+{
+    return dv_json_get_number(checkpoint->notes, "seconds", 0.0);
+}
+
 enum dv_status dv_trainer_restore(struct dv_trainer *trainer, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_checkpoint_destroyp) struct dv_checkpoint *checkpoint = NULL;
@@ -146,7 +151,11 @@ enum dv_status dv_trainer_restore(struct dv_trainer *trainer, struct dv_error *r
     trainer->saved_ns = dv_clock_monotonic_ns();
     enum dv_status status =
         dv_checkpoint_read_last(trainer->options->folder, &checkpoint, &has_damage, reterr);
-    if (status == DV_NOT_FOUND) {
+    if (status == DV_CORRUPT) {
+        dv_trainer_log(trainer, DV_LOG_WARNING,
+            "both checkpoints are damaged: beginning anew, which ends with the same weights");
+    }
+    if (status == DV_NOT_FOUND || status == DV_CORRUPT) {
         begin(trainer, 0);
         return DV_OK;
     }
@@ -154,11 +163,11 @@ enum dv_status dv_trainer_restore(struct dv_trainer *trainer, struct dv_error *r
         return status;
     }
     if (has_damage) {
-        dv_trainer_log(trainer, DV_LOG_WARNING,
-            "the newest checkpoint is damaged: going on from the one before");
+        dv_trainer_log(trainer, DV_LOG_WARNING, "a checkpoint is damaged: going on from the other");
     }
     if (checkpoint->counters.attempt != trainer->options->attempt) {
         begin(trainer, checkpoint->counters.sequence);
+        trainer->seconds_before = seconds_of(checkpoint); /* the time limit counts them too */
         return DV_OK;
     }
     status = check_fits(trainer, checkpoint, reterr);
@@ -166,6 +175,7 @@ enum dv_status dv_trainer_restore(struct dv_trainer *trainer, struct dv_error *r
         return status;
     }
     trainer->counters = checkpoint->counters;
+    trainer->seconds_before = seconds_of(checkpoint);
     take_notes(trainer, checkpoint->notes);
     take_blocks(trainer, checkpoint);
     dv_trainer_log(trainer, DV_LOG_INFO, "going on from epoch %llu, step %llu",

@@ -11,6 +11,7 @@
 #include "data/ingest.h"
 #include "data/sample_shapes.h"
 #include "train/predict.h"
+#include "train/strategy.h"
 #include "train/worker.h"
 
 #include <setjmp.h>
@@ -165,6 +166,27 @@ static void assert_same_weights(const struct run *a, const struct run *b)
 
 /* --- Tests ------------------------------------------------------------------------------- */
 
+static void each_is_found_by_its_name_and_described(void **state)
+{
+    struct dv_json *list = dv_train_describe();
+    size_t count = 0;
+
+    (void)state;
+    FOR_EACH_STRATEGY(name)
+    {
+        const struct dv_strategy *strategy = dv_strategy_find(name);
+        assert_non_null(strategy);
+        assert_ptr_equal(strategy, dv_strategy_at(count));
+        assert_string_equal(dv_strategy_name(strategy), name);
+        assert_string_equal(dv_json_get_string(dv_json_at(list, count), "name", ""), name);
+        count++;
+    }
+    assert_int_equal(dv_json_count(list), count);
+    assert_null(dv_strategy_at(count));
+    assert_null(dv_strategy_find("none"));
+    dv_json_unref(list);
+}
+
 static void it_learns_and_reports_what_it_did(void **state)
 {
     (void)state;
@@ -258,9 +280,26 @@ static void what_is_out_of_range_is_refused(void **state)
     }
 }
 
+/* What an evaluation says on its way. */
+struct said {
+    unsigned count;
+    struct dv_train_progress last;
+};
+
+static void keep_progress(void *user, const struct dv_train_progress *progress)
+{
+    struct said *said = user;
+
+    assert_string_equal(progress->status, "evaluating");
+    assert_true(said->count == 0 || progress->step >= said->last.step);
+    said->count++;
+    said->last = *progress;
+}
+
 static void a_model_that_was_trained_evaluates_and_predicts_alike(void **state)
 {
     struct run run;
+    struct said said = {0};
     struct dv_json *evaluation = NULL;
     struct dv_predictor *predictor = NULL;
     struct dv_error error = {0};
@@ -271,7 +310,8 @@ static void a_model_that_was_trained_evaluates_and_predicts_alike(void **state)
     struct dv_evaluate_options options = {.model_folder = run.model_folder,
         .dataset_folder = dataset,
         .split = DV_SPLIT_TEST,
-        .thread_count = 1};
+        .thread_count = 1,
+        .callbacks = {.user = &said, .progress = keep_progress}};
     if (dv_evaluate_run(&options, &evaluation, &error) != DV_OK) {
         fail_msg("%s", error.text);
     }
@@ -279,6 +319,17 @@ static void a_model_that_was_trained_evaluates_and_predicts_alike(void **state)
                 dv_json_get_number(result, "accuracy", -2.0));
     assert_true(fabs(dv_json_get_number(evaluation, "loss", -1.0) -
                      dv_json_get_number(result, "loss", -2.0)) < 1e-4);
+    assert_true(said.count >= 2);
+    assert_int_equal(said.last.step, said.last.step_count);
+    assert_true(said.last.fraction == 1.0);
+    dv_json_unref(evaluation);
+    said = (struct said){0};
+    options.is_all_splits = true;
+    assert_int_equal(dv_evaluate_run(&options, &evaluation, &error), DV_OK);
+    assert_int_equal(dv_json_get_integer(evaluation, "total", -1), 240);
+    assert_int_equal(said.last.step, said.last.step_count);
+    assert_true(said.last.step_count >= 5);
+
     if (dv_predictor_create(run.model_folder, 1, &predictor, &error) != DV_OK) {
         fail_msg("%s", error.text);
     }
@@ -294,6 +345,7 @@ static void a_model_that_was_trained_evaluates_and_predicts_alike(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_is_found_by_its_name_and_described),
         cmocka_unit_test(it_learns_and_reports_what_it_did),
         cmocka_unit_test(the_same_seed_gives_the_same_weights),
         cmocka_unit_test(a_run_that_is_stopped_and_gone_on_with_ends_the_same),

@@ -17,18 +17,21 @@
 #include <cmocka.h>
 
 /* Everything the first cut of the language has, with skips that share and skips that do not. */
-static const char all_ops[] = "{\"name\":\"all\",\"layers\":["
+static const char all_ops[] =
+    "{\"name\":\"all\",\"layers\":["
     "{\"name\":\"stem\",\"op\":\"conv\",\"out\":16},"
     "{\"name\":\"s1\",\"op\":\"residual\",\"repeat\":2,\"out\":16},"
     "{\"name\":\"s2\",\"op\":\"residual\",\"repeat\":2,\"out\":32,\"stride\":2},"
     "{\"name\":\"p\",\"op\":\"pool\",\"pool\":\"max\",\"kernel\":3,\"stride\":1,\"padding\":1},"
     "{\"name\":\"b\",\"op\":\"bottleneck\",\"out\":32,\"expand\":2},"
-    "{\"name\":\"side\",\"op\":\"conv\",\"from\":[\"s2\"],\"out\":32,\"kernel\":1,\"act\":\"none\"},"
+    "{\"name\":\"side\",\"op\":\"conv\",\"from\":[\"s2\"],\"out\":32,\"kernel\":1,\"act\":\"none\"}"
+    ","
     "{\"name\":\"join\",\"op\":\"add\",\"from\":[\"b\",\"side\",\"p\"],\"act\":\"relu\"},"
     "{\"name\":\"wide\",\"op\":\"concat\",\"from\":[\"join\",\"s2\"]},"
     "{\"name\":\"bare\",\"op\":\"conv\",\"out\":24,\"norm\":\"none\",\"stride\":2},"
     "{\"name\":\"dp\",\"op\":\"dropout\",\"drop\":0.2},"
     "{\"name\":\"flat\",\"op\":\"flatten\"},"
+    "{\"name\":\"fc\",\"op\":\"linear\",\"out\":20,\"norm\":\"batch\",\"act\":\"relu\"},"
     "{\"name\":\"head\",\"op\":\"linear\"}]}";
 
 enum { BATCH = 8, SIDE = 12, CLASSES = 5, PIXELS = BATCH * SIDE * SIDE * 3 };
@@ -40,29 +43,35 @@ struct fixture {
     uint32_t labels[BATCH];
 };
 
+static struct dv_graph *build(struct dv_arena *arena, const char *text)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *json = NULL;
+    struct dv_problems problems;
+    struct dv_arch *arch;
+    struct dv_graph *graph = NULL;
+    struct dv_error error = {0};
+
+    dv_problems_init(&problems, arena, 5);
+    assert_int_equal(dv_json_parse(text, strlen(text), &json, &error), DV_OK);
+    enum dv_status status = dv_arch_parse(json, arena, &problems, &arch, &error);
+    if (status == DV_OK) {
+        status = dv_graph_build(
+            arch, (struct dv_shape){3, SIDE, SIDE}, CLASSES, arena, &problems, &graph, &error);
+    }
+    if (status != DV_OK) {
+        fail_msg("%s", problems.count ? problems.items[0].message : error.text);
+    }
+    return graph;
+}
+
 static int set_up(void **state)
 {
     struct fixture *f = dv_alloc(sizeof(*f));
-    struct dv_json *json = NULL;
-    struct dv_problems problems;
-    struct dv_arch *arch;
-    struct dv_error error = {0};
     struct dv_random random = dv_random_make(3, DV_RANDOM_SAMPLE, 0, 0);
     void *memory;
 
     f->arena = dv_arena_create(0);
-    dv_problems_init(&problems, f->arena, 5);
-    assert_int_equal(dv_json_parse(all_ops, strlen(all_ops), &json, &error), DV_OK);
-    enum dv_status status = dv_arch_parse(json, f->arena, &problems, &arch, &error);
-    if (status == DV_OK) {
-        status = dv_graph_build(arch, (struct dv_shape){3, SIDE, SIDE}, CLASSES, f->arena, &problems,
-            &f->graph, &error);
-    }
-    if (status != DV_OK) {
-        print_error("%s\n", problems.count ? problems.items[0].message : error.text);
-        return -1;
-    }
-    dv_json_unref(json);
+    f->graph = build(f->arena, all_ops);
     assert_int_equal(dv_try_alloc_aligned(PIXELS * sizeof(float), &memory, NULL), DV_OK);
     f->pixels = memory;
     for (size_t i = 0; i < PIXELS; i++) {
@@ -85,10 +94,15 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct dv_network *make(const struct fixture *f, const char *backend, const struct dv_json *plan)
+static struct dv_network *make_kind(
+    const struct fixture *f, const char *backend, const struct dv_json *plan, bool is_training)
 {
-    struct dv_network_options options = {
-        .backend = backend, .batch_size = BATCH, .thread_count = 2, .is_training = true, .plan = plan, .seed = 9};
+    struct dv_network_options options = {.backend = backend,
+        .batch_size = BATCH,
+        .thread_count = 2,
+        .is_training = is_training,
+        .plan = plan,
+        .seed = 9};
     struct dv_network *network;
     struct dv_error error = {0};
 
@@ -98,6 +112,12 @@ static struct dv_network *make(const struct fixture *f, const char *backend, con
     }
     dv_network_init(network, 1);
     return network;
+}
+
+static struct dv_network *make(
+    const struct fixture *f, const char *backend, const struct dv_json *plan)
+{
+    return make_kind(f, backend, plan, true);
 }
 
 static struct dv_json *plan_with_layout(const struct fixture *f, const char *layout)
@@ -134,6 +154,18 @@ static void expect_near(const float *found, const float *wanted, size_t count, d
     }
 }
 
+/* Tensor by tensor: gradients of one are a thousand times those of another. */
+static void expect_tensors_near(
+    const struct fixture *f, const float *found, const float *wanted, double tolerance)
+{
+    for (uint32_t t = 0; t < f->graph->tensor_count; t++) {
+        size_t count = (size_t)f->graph->tensors[t].count;
+        expect_near(found, wanted, count, tolerance);
+        found += count;
+        wanted += count;
+    }
+}
+
 static void gradients_equal_the_reference_in_every_layout(void **state)
 {
     static const char *const layouts[] = {"nhwc", "blocked", "mixed"};
@@ -142,20 +174,86 @@ static void gradients_equal_the_reference_in_every_layout(void **state)
     uint32_t correct;
     double loss = dv_network_train(ref, f->pixels, f->labels, BATCH, 0.1, 5, &correct);
     float *wanted = canonical(ref, dv_network_gradients(ref));
-    size_t count = dv_network_tensor_floats(ref);
 
     for (size_t i = 0; i < DV_ARRAY_SIZE(layouts); i++) {
         struct dv_json *plan = plan_with_layout(f, layouts[i]);
         struct dv_network *network = make(f, "onednn", plan);
-        assert_float_equal(dv_network_train(network, f->pixels, f->labels, BATCH, 0.1, 5, &correct), loss, 1e-4);
+        assert_float_equal(
+            dv_network_train(network, f->pixels, f->labels, BATCH, 0.1, 5, &correct), loss, 1e-4);
         float *found = canonical(network, dv_network_gradients(network));
-        expect_near(found, wanted, count, 2e-3);
+        expect_tensors_near(f, found, wanted, 2e-3);
         dv_free(found);
         dv_network_destroy(network);
         dv_json_unref(plan);
     }
     dv_free(wanted);
     dv_network_destroy(ref);
+}
+
+/* As after a training: no norm has the weight, the bias and the statistics it began with. */
+static float *trained_values(const struct fixture *f, struct dv_network *network)
+{
+    struct dv_random random = dv_random_make(4, DV_RANDOM_SAMPLE, 0, 0);
+    float *values = canonical(network, NULL);
+    float *at = values;
+
+    for (uint32_t t = 0; t < f->graph->tensor_count; t++) {
+        const struct dv_graph_tensor *tensor = &f->graph->tensors[t];
+        bool is_norm = f->graph->nodes[tensor->node].op == DV_NODE_BATCH_NORM;
+        for (uint64_t i = 0; i < tensor->count; i++, at++) {
+            bool is_positive =
+                tensor->role == DV_TENSOR_WEIGHT || tensor->role == DV_TENSOR_RUNNING_VAR;
+            float value = (float)dv_random_unit(&random) + (is_positive ? 0.2f : -0.5f);
+            *at = is_norm ? value : *at;
+        }
+    }
+    return values;
+}
+
+static void answers_are_those_of_the_unfolded_reference_in_every_layout(void **state)
+{
+    static const char *const layouts[] = {"nhwc", "blocked", "mixed"};
+    struct fixture *f = *state;
+    struct dv_network *ref = make(f, "ref", NULL);
+    float *values = trained_values(f, ref);
+    float wanted[BATCH * CLASSES];
+    float found[BATCH * CLASSES];
+
+    dv_network_set_tensors(ref, NULL, values);
+    dv_network_infer(ref, f->pixels, wanted);
+    for (size_t i = 0; i <= DV_ARRAY_SIZE(layouts); i++) {
+        bool is_ref = i == DV_ARRAY_SIZE(layouts);
+        struct dv_json *plan = is_ref ? NULL : plan_with_layout(f, layouts[i]);
+        struct dv_network *network = make_kind(f, is_ref ? "ref" : "onednn", plan, false);
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *made = dv_network_plan(network);
+        DV_CLEANUP(dv_freep) char *text = dv_json_print(made);
+        dv_network_set_tensors(network, NULL, values);
+        dv_network_infer(network, f->pixels, found);
+        expect_near(found, wanted, BATCH * CLASSES, 1e-5);
+        assert_null(strstr(text, "batch_norm"));
+        dv_network_destroy(network);
+        dv_json_unref(plan);
+    }
+    dv_free(values);
+    dv_network_destroy(ref);
+}
+
+static void a_network_in_training_answers_as_one_that_only_answers(void **state)
+{
+    struct fixture *f = *state;
+    struct dv_network *training = make(f, "onednn", NULL);
+    struct dv_network *answering = make_kind(f, "onednn", NULL, false);
+    float *values = trained_values(f, training);
+    float logits[2][BATCH * CLASSES];
+
+    dv_network_set_tensors(training, NULL, values);
+    dv_network_set_tensors(answering, NULL, values);
+    dv_network_infer(training, f->pixels, logits[0]);
+    dv_network_infer(answering, f->pixels, logits[1]);
+    expect_near(logits[0], logits[1], BATCH * CLASSES, 1e-5);
+    dv_free(values);
+    dv_network_destroy(training);
+    dv_network_destroy(answering);
 }
 
 static void tensors_come_back_as_they_were_set(void **state)
@@ -191,27 +289,95 @@ static void the_same_seed_and_plan_give_the_same_bits(void **state)
         (void)dv_network_train(a, f->pixels, f->labels, BATCH, 0.1, step, &correct);
         (void)dv_network_train(b, f->pixels, f->labels, BATCH, 0.1, step, &correct);
     }
-    assert_memory_equal(dv_network_gradients(a), dv_network_gradients(b),
-        dv_network_flat_count(a) * sizeof(float));
+    assert_memory_equal(
+        dv_network_gradients(a), dv_network_gradients(b), dv_network_flat_count(a) * sizeof(float));
     dv_network_destroy(a);
     dv_network_destroy(b);
     dv_json_unref(plan);
 }
 
-static void a_batch_that_is_not_full_counts_only_its_own_pictures(void **state)
+/* Whatever bits depend on: a resume compares it with what it has itself. */
+static void a_plan_says_what_the_bits_depend_on(void **state)
 {
     struct fixture *f = *state;
     struct dv_network *network = make(f, "onednn", NULL);
-    float logits[BATCH * CLASSES];
-    uint32_t correct;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *plan = dv_network_plan(network);
+    const char *set = dv_json_get_string(plan, "instruction_set", "");
 
-    (void)dv_network_train(network, f->pixels, f->labels, 3, 0, 0, &correct);
-    assert_true(correct <= 3);
-    dv_network_infer(network, f->pixels, logits);
-    for (size_t i = 0; i < BATCH * CLASSES; i++) {
-        assert_true(isfinite(logits[i]));
+    assert_string_equal(dv_json_get_string(plan, "backend", ""), "onednn");
+    assert_true(strncmp(dv_json_get_string(plan, "library", ""), "oneDNN 2.", 9) == 0);
+    assert_true(
+        strcmp(set, "avx512") == 0 || strcmp(set, "avx2") == 0 || strcmp(set, "baseline") == 0);
+    assert_int_equal(dv_json_get_integer(plan, "threads", 0), 2);
+    assert_int_equal(dv_json_get_integer(plan, "batch_size", 0), BATCH);
+    assert_int_equal(dv_json_count(dv_json_get(plan, "layouts")), f->graph->row_count);
+    dv_network_destroy(network);
+}
+
+/* Convolutions: He's deviation for their fan out; linear layers: evenly in 1/sqrt(fan in). */
+static void first_weights_spread_as_they_should(void **state)
+{
+    struct fixture *f = *state;
+    struct dv_network *network = make(f, "onednn", NULL);
+    DV_CLEANUP(dv_freep) float *values = canonical(network, NULL);
+    const float *at = values;
+
+    for (uint32_t t = 0; t < f->graph->tensor_count; t++) {
+        const struct dv_graph_tensor *tensor = &f->graph->tensors[t];
+        const struct dv_node *node = &f->graph->nodes[tensor->node];
+        double sum = 0, squares = 0, count = (double)tensor->count;
+        for (uint64_t i = 0; i < tensor->count; i++) {
+            sum += (double)at[i];
+            squares += (double)at[i] * (double)at[i];
+        }
+        at += tensor->count;
+        if (node->op == DV_NODE_CONV && tensor->role == DV_TENSOR_WEIGHT) {
+            double variance = 2.0 / (tensor->shape[0] * node->kernel * node->kernel);
+            assert_true(fabs(sum / count) < 5 * sqrt(variance / count));
+            assert_true(fabs(squares / count - variance) < 5 * variance * sqrt(2 / count));
+        } else if (node->op == DV_NODE_LINEAR && tensor->role == DV_TENSOR_WEIGHT) {
+            double variance = 1.0 / 3 / tensor->shape[1];
+            assert_true(fabs(squares / count - variance) < 5 * variance * sqrt(0.8 / count));
+        } else if (node->op != DV_NODE_LINEAR) {
+            bool is_one =
+                node->op == DV_NODE_BATCH_NORM &&
+                (tensor->role == DV_TENSOR_WEIGHT || tensor->role == DV_TENSOR_RUNNING_VAR);
+            assert_true(sum == (is_one ? count : 0.0));
+        }
     }
     dv_network_destroy(network);
+}
+
+/* Without norms a picture has nothing to do with the others of its batch. */
+static void a_batch_that_is_not_full_counts_only_its_own_pictures(void **state)
+{
+    static const char text[] = "{\"name\":\"plain\",\"layers\":["
+                               "{\"name\":\"c\",\"op\":\"conv\",\"out\":4,\"norm\":\"none\"},"
+                               "{\"name\":\"p\",\"op\":\"pool\",\"pool\":\"max\"},"
+                               "{\"name\":\"head\",\"op\":\"linear\"}]}";
+    enum { REAL = 3 };
+    struct fixture f = *(struct fixture *)*state;
+    float *gradients[2];
+    uint32_t correct[2];
+    double losses[2];
+    void *pixels;
+
+    f.graph = build(f.arena, text);
+    assert_int_equal(dv_try_alloc_aligned(PIXELS * sizeof(float), &pixels, NULL), DV_OK);
+    memcpy(pixels, f.pixels, REAL * (PIXELS / BATCH) * sizeof(float)); /* and zeros behind them */
+    for (int i = 0; i < 2; i++) {
+        struct dv_network *network = make(&f, "onednn", NULL);
+        const float *input = i == 0 ? pixels : f.pixels;
+        losses[i] = dv_network_train(network, input, f.labels, REAL, 0.1, 0, &correct[i]);
+        gradients[i] = canonical(network, dv_network_gradients(network));
+        dv_network_destroy(network);
+    }
+    assert_true(fabs(losses[0] - losses[1]) < 1e-6);
+    assert_int_equal(correct[0], correct[1]);
+    expect_tensors_near(&f, gradients[0], gradients[1], 1e-5);
+    dv_free(gradients[0]);
+    dv_free(gradients[1]);
+    dv_free(pixels);
 }
 
 /* Whatever our own code asks for: the build links these in place of the C library's. */
@@ -272,8 +438,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_equal_the_reference_in_every_layout),
+        cmocka_unit_test(answers_are_those_of_the_unfolded_reference_in_every_layout),
+        cmocka_unit_test(a_network_in_training_answers_as_one_that_only_answers),
         cmocka_unit_test(tensors_come_back_as_they_were_set),
         cmocka_unit_test(the_same_seed_and_plan_give_the_same_bits),
+        cmocka_unit_test(a_plan_says_what_the_bits_depend_on),
+        cmocka_unit_test(first_weights_spread_as_they_should),
         cmocka_unit_test(a_batch_that_is_not_full_counts_only_its_own_pictures),
         cmocka_unit_test(a_step_allocates_nothing_after_the_first),
     };

@@ -119,6 +119,42 @@ static void a_file_cut_short_is_damage_and_not_a_crash(void **state)
     }
 }
 
+static void one_that_cannot_be_read_falls_back_to_the_other(void **state)
+{
+    struct dv_checkpoint *read = NULL;
+    bool has_damage = false;
+    char path[DV_PATH_SIZE];
+
+    (void)state;
+    write_one(5);
+    write_one(6);
+    path_of(0, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink(path, path), 0); /* opening it fails, but not as what is missing */
+    assert_int_equal(dv_checkpoint_read_last(folder, &read, &has_damage, NULL), DV_OK);
+    assert_true(has_damage);
+    assert_int_equal(read->counters.sequence, 5);
+    dv_checkpoint_destroy(read);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void two_that_are_damaged_are_not_as_none(void **state)
+{
+    struct dv_checkpoint *read = NULL;
+    bool has_damage = false;
+    char path[DV_PATH_SIZE];
+
+    (void)state;
+    write_one(5);
+    write_one(6);
+    for (unsigned which = 0; which < 2; which++) {
+        path_of(which, path);
+        assert_int_equal(truncate(path, 100), 0);
+    }
+    assert_int_equal(dv_checkpoint_read_last(folder, &read, &has_damage, NULL), DV_CORRUPT);
+    assert_null(read);
+}
+
 static void no_checkpoint_is_not_found(void **state)
 {
     struct dv_checkpoint *read = NULL;
@@ -156,6 +192,8 @@ int main(void)
         cmocka_unit_test(what_was_written_is_read_bit_for_bit),
         cmocka_unit_test(a_damaged_byte_anywhere_falls_back_to_the_one_before),
         cmocka_unit_test(a_file_cut_short_is_damage_and_not_a_crash),
+        cmocka_unit_test(one_that_cannot_be_read_falls_back_to_the_other),
+        cmocka_unit_test(two_that_are_damaged_are_not_as_none),
         cmocka_unit_test(no_checkpoint_is_not_found),
         cmocka_unit_test(journal_entries_come_back_in_order),
     };

@@ -238,6 +238,20 @@ static void the_users_values_win_over_the_defaults_and_the_rest_is_the_recipes(v
     finish_job(&job);
 }
 
+static void a_batch_has_no_more_pictures_than_there_are(void **state)
+{
+    struct job job;
+    struct dv_trained trained;
+
+    (void)state;
+    make_job(&job, 0.05);
+    dv_json_set_integer(job.hyperparameters, "batch_size", 2048);
+    assert_int_equal(go(&job, &trained, NULL), DV_OK);
+    assert_int_equal(trained.hyperparameters.batch_size, 45);
+    dv_trained_finish(&trained);
+    finish_job(&job);
+}
+
 static void what_native_cannot_do_is_refused_with_the_reason(void **state)
 {
     struct job job;
@@ -263,6 +277,7 @@ int main(void)
         cmocka_unit_test(after_a_worker_without_memory_the_batch_is_halved_once_for_each),
         cmocka_unit_test(one_picture_a_step_that_does_not_fit_is_the_end),
         cmocka_unit_test(the_users_values_win_over_the_defaults_and_the_rest_is_the_recipes),
+        cmocka_unit_test(a_batch_has_no_more_pictures_than_there_are),
         cmocka_unit_test(what_native_cannot_do_is_refused_with_the_reason),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

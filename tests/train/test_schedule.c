@@ -79,6 +79,19 @@ static void a_warm_up_longer_than_the_run_is_cut(void **state)
     assert_near(s.peak, 0.03, 1e-12);
 }
 
+static void a_run_of_one_step_learns_at_the_peak(void **state)
+{
+    static const enum dv_schedule_kind kinds[] = {DV_SCHEDULE_ONECYCLE, DV_SCHEDULE_COSINE,
+        DV_SCHEDULE_STEP, DV_SCHEDULE_CONSTANT};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct dv_hyperparameters h = {.learning_rate = 0.1, .epochs = 1, .schedule = kinds[i]};
+        struct dv_schedule s = dv_schedule_make(&h, 1, 1.0);
+        assert_near(dv_schedule_rate(&s, 0), 0.1, 1e-12);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -86,6 +99,7 @@ int main(void)
         cmocka_unit_test(cosine_starts_at_the_peak_and_its_last_step_still_moves),
         cmocka_unit_test(step_falls_to_a_tenth_twice),
         cmocka_unit_test(constant_stays_after_its_warm_up),
+        cmocka_unit_test(a_run_of_one_step_learns_at_the_peak),
         cmocka_unit_test(a_warm_up_longer_than_the_run_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,9 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "spec/preprocessing.h"
+#include "train/checkpoint.h"
 #include "train/trainer.h"
 #include "train/worker.h"
 
@@ -49,6 +51,7 @@ struct run {
     struct dv_trainer_options options;
     uint64_t asked;
     uint64_t stop_after; /* questions whether to stop; 0: never */
+    char warning[256];   /* the last one */
 };
 
 static bool is_cancelled(void *user)
@@ -179,6 +182,42 @@ static void a_damaged_newest_checkpoint_changes_nothing_but_time(void **state)
     dv_trainer_result_finish(&two);
 }
 
+static void log_is_kept(void *user, enum dv_log_level level, const char *text)
+{
+    struct run *run = user;
+
+    if (level == DV_LOG_WARNING) {
+        (void)dv_text_copy(run->warning, sizeof(run->warning), text);
+    }
+}
+
+static void two_damaged_checkpoints_are_said_and_the_run_begins_anew(void **state)
+{
+    struct run whole;
+    struct run parts;
+    struct dv_trainer_result one;
+    struct dv_trainer_result two;
+
+    (void)state;
+    make_run(&whole, DV_OPTIMIZER_SGD, 0.9);
+    make_run(&parts, DV_OPTIMIZER_SGD, 0.9);
+    run_whole(&whole, &one);
+    parts.stop_after = 18;
+    assert_int_equal(dv_trainer_run(&parts.options, &two, NULL), DV_CANCELLED);
+    for (unsigned which = 0; which < 2; which++) {
+        char path[DV_PATH_SIZE];
+        assert_int_equal(dv_path_format(path, NULL, "%s/last.%u", parts.path, which), DV_OK);
+        assert_int_equal(truncate(path, 300), 0);
+    }
+    parts.stop_after = 0;
+    parts.callbacks.log = log_is_kept;
+    run_whole(&parts, &two);
+    assert_non_null(strstr(parts.warning, "anew"));
+    assert_memory_equal(one.weights, two.weights, one.weight_count * sizeof(float));
+    dv_trainer_result_finish(&one);
+    dv_trainer_result_finish(&two);
+}
+
 static void it_learns_and_the_best_epoch_is_the_best_of_the_history(void **state)
 {
     struct run run;
@@ -231,6 +270,40 @@ static void a_rate_that_is_far_too_high_diverges_and_a_lower_attempt_starts_anew
     run_whole(&run, &result);
     assert_int_equal(dv_json_count(result.history), 6);
     dv_trainer_result_finish(&result);
+}
+
+static void the_time_limit_counts_attempts_that_diverged(void **state)
+{
+    struct run run;
+    struct dv_trainer_result result;
+    struct dv_checkpoint diverged = {.counters = {.sequence = 4}, .notes = dv_json_object()};
+
+    (void)state;
+    make_run(&run, DV_OPTIMIZER_SGD, 0.9);
+    dv_json_set_number(diverged.notes, "seconds", 1000.0);
+    assert_int_equal(dv_checkpoint_write_last(run.path, &diverged, NULL), DV_OK);
+    dv_json_unref(diverged.notes);
+    run.options.attempt = 1;
+    run.options.timeout_seconds = 900.0;
+    assert_int_equal(dv_trainer_run(&run.options, &result, NULL), DV_TIMEOUT);
+    run.options.timeout_seconds = 1e6;
+    run_whole(&run, &result);
+    assert_true(result.seconds >= 1000.0);
+    dv_trainer_result_finish(&result);
+}
+
+static void weights_that_are_no_numbers_are_found_when_the_loss_does_not_show_them(void **state)
+{
+    struct run run;
+    struct dv_trainer_result result;
+    struct dv_error error = {0};
+
+    (void)state;
+    make_run(&run, DV_OPTIMIZER_SGD, 0.9);
+    toy_break_step = 12;
+    assert_int_equal(dv_trainer_run(&run.options, &result, &error), DV_DIVERGED);
+    assert_non_null(strstr(error.text, "epoch 3"));
+    toy_break_step = UINT64_MAX;
 }
 
 static void early_stopping_ends_a_run_that_no_longer_improves(void **state)
@@ -296,6 +369,58 @@ static void without_a_validation_split_the_last_epoch_is_taken(void **state)
     dv_trainer_result_finish(&result);
 }
 
+/* The average as trainer_impl.h has it, worked out from the weights after every step. */
+static void average_of(float (*trace)[TOY_FLOATS], uint64_t steps, double decay, float *ret_average)
+{
+    memcpy(ret_average, trace[0], sizeof(trace[0]));
+    for (uint64_t done = 1; done <= steps; done++) {
+        double updates = (double)(done / 4);
+        double keep = done < 4 ? 0.0 : done % 4 ? 1.0 : fmin(pow(decay, 4), updates / (updates + 9));
+        for (size_t i = 0; i < TOY_FLOATS; i++) {
+            ret_average[i] = (float)(keep * ret_average[i] + (1.0 - keep) * trace[done][i]);
+        }
+    }
+}
+
+static void the_weights_of_a_run_with_ema_are_the_average_over_its_steps(void **state)
+{
+    struct run run;
+    struct dv_trainer_result result;
+    static float trace[64][TOY_FLOATS];
+    float average[TOY_FLOATS];
+
+    (void)state;
+    toy_val_count = 0;
+    toy_trace = trace;
+    make_run(&run, DV_OPTIMIZER_SGD, 0.9);
+    run_whole(&run, &result);
+    toy_trace = NULL;
+    average_of(trace, 29, 0.9, average); /* of 30 steps; the 30th moves no average */
+    for (size_t i = 0; i < TOY_FLOATS; i++) {
+        assert_true(fabsf(result.weights[i] - average[i]) < 1e-6f);
+    }
+    dv_trainer_result_finish(&result);
+}
+
+static void a_run_of_fewer_steps_than_an_average_needs_gives_what_it_trained(void **state)
+{
+    struct dv_trainer_result results[2];
+
+    (void)state;
+    toy_val_count = 0;
+    toy_train_count = 10;
+    for (int i = 0; i < 2; i++) {
+        struct run run;
+        make_run(&run, DV_OPTIMIZER_SGD, i == 0 ? 0.0 : 0.9);
+        run.hyperparameters.epochs = 3;
+        run_whole(&run, &results[i]);
+    }
+    size_t size = results[0].weight_count * sizeof(float);
+    assert_memory_equal(results[0].weights, results[1].weights, size);
+    dv_trainer_result_finish(&results[0]);
+    dv_trainer_result_finish(&results[1]);
+}
+
 static void a_folder_of_another_job_is_refused(void **state)
 {
     struct run run;
@@ -329,12 +454,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUN_TEST(a_run_stopped_again_and_again_ends_with_the_same_bits),
         RUN_TEST(a_damaged_newest_checkpoint_changes_nothing_but_time),
+        RUN_TEST(two_damaged_checkpoints_are_said_and_the_run_begins_anew),
         RUN_TEST(it_learns_and_the_best_epoch_is_the_best_of_the_history),
         RUN_TEST(another_seed_gives_other_weights),
         RUN_TEST(a_rate_that_is_far_too_high_diverges_and_a_lower_attempt_starts_anew),
+        RUN_TEST(the_time_limit_counts_attempts_that_diverged),
+        RUN_TEST(weights_that_are_no_numbers_are_found_when_the_loss_does_not_show_them),
         RUN_TEST(early_stopping_ends_a_run_that_no_longer_improves),
         RUN_TEST(a_run_that_reaches_its_target_ends_there),
         RUN_TEST(without_a_validation_split_the_last_epoch_is_taken),
+        RUN_TEST(the_weights_of_a_run_with_ema_are_the_average_over_its_steps),
+        RUN_TEST(a_run_of_fewer_steps_than_an_average_needs_gives_what_it_trained),
         RUN_TEST(a_folder_of_another_job_is_refused),
         RUN_TEST(fewer_pictures_than_a_batch_train_too),
     };

@@ -12,11 +12,12 @@
 uint32_t toy_train_count = 45;
 uint32_t toy_val_count = 12;
 float toy_weight_max = INFINITY;
+uint64_t toy_break_step = UINT64_MAX;
+float (*toy_trace)[TOY_FLOATS];
 
 /* --- Network: logits = W x, with the mean of x as its running statistic ------------------- */
 
 #define WEIGHTS (TOY_FEATURES * TOY_CLASSES)
-#define FLOATS (WEIGHTS + TOY_FEATURES)
 
 struct dv_network {
     struct dv_network_options options;
@@ -62,7 +63,8 @@ static void logits_of(const struct dv_network *network, const float *x, float *r
     for (size_t c = 0; c < TOY_CLASSES; c++) {
         ret_logits[c] = 0.0f;
         for (size_t f = 0; f < TOY_FEATURES; f++) {
-            ret_logits[c] += network->weights[c * TOY_FEATURES + f] * x[f];
+            float product = network->weights[c * TOY_FEATURES + f] * x[f];
+            ret_logits[c] += isnan(product) ? 0.0f : product; /* as a relu may hide it */
         }
     }
 }
@@ -103,6 +105,9 @@ double dv_network_train(struct dv_network *network, const float *pixels, const u
     double loss = 0.0;
 
     (void)label_smoothing;
+    if (toy_trace) {
+        dv_network_get_tensors(network, NULL, toy_trace[step]);
+    }
     memset(network->gradients, 0, sizeof(network->gradients));
     for (uint32_t i = 0; i < count; i++) {
         float x[TOY_FEATURES];
@@ -114,6 +119,9 @@ double dv_network_train(struct dv_network *network, const float *pixels, const u
     }
     for (size_t i = 0; i < WEIGHTS; i++) {
         loss = fabsf(network->weights[i]) > toy_weight_max ? (double)NAN : loss;
+    }
+    if (step == toy_break_step) {
+        network->gradients[WEIGHTS / 2] = NAN;
     }
     *ret_correct = 0;
     return loss / count;
@@ -143,7 +151,7 @@ const float *dv_network_decay_mask(const struct dv_network *network)
 size_t dv_network_tensor_floats(const struct dv_network *network)
 {
     (void)network;
-    return FLOATS;
+    return TOY_FLOATS;
 }
 
 /* The canonical order is the flat one backwards, so that mixing them up does not go unseen. */

@@ -12,6 +12,7 @@
 
 #define TOY_FEATURES 6u
 #define TOY_CLASSES 3u
+#define TOY_FLOATS (TOY_FEATURES * TOY_CLASSES + TOY_FEATURES) /* of all tensors */
 
 /* Pictures per split; tests change them. */
 extern uint32_t toy_train_count;
@@ -19,5 +20,11 @@ extern uint32_t toy_val_count;
 
 /* The loss is no number once a weight is larger. */
 extern float toy_weight_max;
+
+/* The step that leaves a weight which is no number; the loss goes on as if nothing had been. */
+extern uint64_t toy_break_step;
+
+/* Where to write the tensors as they are when each step begins; NULL: nowhere. */
+extern float (*toy_trace)[TOY_FLOATS];
 
 #endif

@@ -25,7 +25,8 @@ static size_t at(struct dv_shape s, size_t picture, size_t row, size_t column, s
     return ((picture * s.rows + row) * s.columns + column) * s.channels + channel;
 }
 
-/* Row (or column) of the input that the kernel's tap `k` meets for the output's `o`; -1: padding. */
+/* Row (or column) of the input that the kernel's tap `k` meets for the output's `o`; -1: padding.
+ */
 static long tap(const struct dv_op_desc *d, size_t o, size_t k, uint32_t limit)
 {
     long place = (long)(o * d->stride + k) - (long)d->padding;
@@ -54,7 +55,8 @@ static void each_product(const struct dv_op_desc *d,
             long row = tap(d, y, k / d->kernel, in.rows);
             long column = tap(d, x, k % d->kernel, in.columns);
             for (size_t ic = 0; row >= 0 && column >= 0 && ic < in_group; ic++) {
-                size_t from = at(in, n, (size_t)row, (size_t)column, oc / out_group * in_group + ic);
+                size_t from =
+                    at(in, n, (size_t)row, (size_t)column, oc / out_group * in_group + ic);
                 visit(context, from, place, (oc * in_group + ic) * d->kernel * d->kernel + k);
             }
         }
@@ -95,7 +97,8 @@ static void conv_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
 {
     size_t count = dv_op_output_floats(d);
     DV_CLEANUP(dv_freep) double *sums = dv_alloc(count * sizeof(*sums));
-    struct products p = {.input = a->inputs[0], .weight = a->tensors[DV_TENSOR_WEIGHT], .sums = sums};
+    struct products p = {
+        .input = a->inputs[0], .weight = a->tensors[DV_TENSOR_WEIGHT], .sums = sums};
 
     each_product(d, visit_output, &p);
     for (size_t i = 0; d->has_bias && i < count; i++) {
@@ -187,7 +190,8 @@ static void linear_backward(const struct dv_op_desc *d, const struct dv_op_args 
 
 /* --- Batch norm (Ioffe and Szegedy 2015); running variance is the unbiased one ------------- */
 
-static struct saved_norm norm_of_batch(const struct dv_op_desc *d, const struct dv_op_args *a, size_t c)
+static struct saved_norm norm_of_batch(
+    const struct dv_op_desc *d, const struct dv_op_args *a, size_t c)
 {
     size_t channels = d->output.channels;
     size_t count = dv_op_output_floats(d) / channels;
@@ -224,8 +228,9 @@ static void norm_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
             saved[c] = norm;
         }
         for (size_t i = c; i < dv_op_output_floats(d); i += channels) {
-            a->output[i] = (a->inputs[0][i] - norm.mean) * norm.scale *
-                    a->tensors[DV_TENSOR_WEIGHT][c] + a->tensors[DV_TENSOR_BIAS][c];
+            a->output[i] =
+                (a->inputs[0][i] - norm.mean) * norm.scale * a->tensors[DV_TENSOR_WEIGHT][c] +
+                a->tensors[DV_TENSOR_BIAS][c];
         }
     }
 }
@@ -251,8 +256,9 @@ static void norm_backward(const struct dv_op_desc *d, const struct dv_op_args *a
         for (size_t i = c; a->input_gradients[0] && i < total; i += channels) {
             double x_hat = (a->inputs[0][i] - saved[c].mean) * saved[c].scale;
             double dx = a->tensors[DV_TENSOR_WEIGHT][c] * saved[c].scale *
-                (dy[i] - sum / count - x_hat * product / count);
-            a->input_gradients[0][i] = (float)(dx + (a->accumulates[0] ? a->input_gradients[0][i] : 0));
+                        (dy[i] - sum / count - x_hat * product / count);
+            a->input_gradients[0][i] =
+                (float)(dx + (a->accumulates[0] ? a->input_gradients[0][i] : 0));
         }
     }
 }
@@ -347,13 +353,14 @@ static void global_pool_forward(const struct dv_op_desc *d, const struct dv_op_a
         float best = x[0];
         for (size_t i = 0; i < places; i++) {
             sum += x[i * channels];
-            best = fmaxf(best, x[i * channels]);
+            best = x[i * channels] > best ? x[i * channels] : best;
         }
         a->output[o] = d->pooling == DV_POOLING_MAX ? best : (float)(sum / (double)places);
     }
 }
 
-static void global_pool_backward(const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
+static void global_pool_backward(
+    const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
 {
     size_t channels = d->output.channels;
     size_t places = (size_t)d->inputs[0].rows * d->inputs[0].columns;
@@ -513,7 +520,7 @@ static void ref_op_forward(struct dv_op *op, const struct dv_op_args *args)
 {
     ops[op->desc.op].forward(&op->desc, args);
     for (size_t i = 0; op->desc.has_relu && i < dv_op_output_floats(&op->desc); i++) {
-        args->output[i] = args->output[i] > 0 ? args->output[i] : 0;
+        args->output[i] = args->output[i] < 0 ? 0 : args->output[i]; /* NaN stays */
     }
 }
 

@@ -85,6 +85,7 @@ const struct dv_backend_impl dv_backend_onednn = {
     .name = "onednn",
     .title = "CPU (oneDNN)",
     .has_blocked_layout = true,
+    .library = dv_onednn_library,
     .op_create = op_create,
     .op_destroy = op_destroy,
     .op_forward = op_forward,

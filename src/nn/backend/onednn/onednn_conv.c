@@ -10,6 +10,7 @@
 #include "nn/backend/onednn/onednn_private.h"
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "nn/kernels.h"
 
 #include <assert.h>
@@ -19,7 +20,8 @@
 
 enum { PASS_FORWARD, PASS_DATA, PASS_WEIGHTS, PASS_COUNT };
 
-/* Executing one primitive: its arguments in oneDNN's memory objects, whose pointers are set late. */
+/* Executing one primitive: its arguments in oneDNN's memory objects, whose pointers are set late.
+ */
 struct reorder {
     dnnl_primitive_t primitive; /* NULL: the layouts are equal */
     dnnl_memory_t from, to;
@@ -29,10 +31,10 @@ struct conv {
     struct dv_op base;
     dnnl_primitive_desc_t descriptions[PASS_COUNT];
     dnnl_primitive_t passes[PASS_COUNT];
-    dnnl_memory_t source, target, weight, bias;                 /* forward */
-    dnnl_memory_t data_weight;                                  /* in backward data's layout */
-    dnnl_memory_t source_gradient, target_gradient;             /* backward */
-    dnnl_memory_t weight_gradient, bias_gradient;               /* in backward weights' layout */
+    dnnl_memory_t source, target, weight, bias;     /* forward */
+    dnnl_memory_t data_weight;                      /* in backward data's layout */
+    dnnl_memory_t source_gradient, target_gradient; /* backward */
+    dnnl_memory_t weight_gradient, bias_gradient;   /* in backward weights' layout */
     dnnl_memory_t scratchpads[PASS_COUNT];
     struct reorder to_data_weight, from_weight_gradient;
     struct reorder import, export; /* canonical to own, and back */
@@ -66,10 +68,18 @@ static enum dv_status open_engine(struct dv_error *reterr)
         status = check(dnnl_engine_create(&engine, dnnl_cpu, 0), "open the processor", reterr);
     }
     if (status == DV_OK && !stream) {
-        status = check(dnnl_stream_create(&stream, engine, dnnl_stream_in_order), "open a stream",
-            reterr);
+        status = check(
+            dnnl_stream_create(&stream, engine, dnnl_stream_in_order), "open a stream", reterr);
     }
     return status;
+}
+
+void dv_onednn_library(char *ret_text, size_t size)
+{
+    const dnnl_version_t *version = dnnl_version();
+
+    (void)snprintf(
+        ret_text, size, "oneDNN %d.%d.%d", version->major, version->minor, version->patch);
 }
 
 /* --- Descriptions ---------------------------------------------------------------------------- */
@@ -80,7 +90,8 @@ struct shapes {
     dnnl_dims_t strides, dilations, padding_left, padding_right;
 };
 
-static dnnl_status_t describe(dnnl_memory_desc_t *ret, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static dnnl_status_t describe(
+    dnnl_memory_desc_t *ret, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
 {
     return dnnl_memory_desc_init_by_tag(ret, rank, dims, dnnl_f32, tag);
 }
@@ -98,7 +109,8 @@ static void conv_shapes(const struct dv_op_desc *d, struct shapes *s)
 
     (void)describe(&s->source, 4, in, tag);
     (void)describe(&s->target, 4, out, tag);
-    (void)describe(&s->weight_any, has_groups ? 5 : 4, has_groups ? grouped : plain, dnnl_format_tag_any);
+    (void)describe(
+        &s->weight_any, has_groups ? 5 : 4, has_groups ? grouped : plain, dnnl_format_tag_any);
     (void)describe(&s->weight_plain, has_groups ? 5 : 4, has_groups ? grouped : plain,
         has_groups ? dnnl_goihw : dnnl_oihw);
     (void)describe(&s->bias, 1, bias, dnnl_a);
@@ -150,8 +162,8 @@ static dnnl_status_t describe_conv_pass(
             s->padding_right);
     default:
         return dnnl_dilated_convolution_backward_weights_desc_init(ret, dnnl_convolution_direct,
-            &s->source, &s->weight_any, bias, &s->target, s->strides, s->dilations,
-            s->padding_left, s->padding_right);
+            &s->source, &s->weight_any, bias, &s->target, s->strides, s->dilations, s->padding_left,
+            s->padding_right);
     }
 }
 
@@ -166,7 +178,8 @@ static dnnl_status_t describe_linear_pass(
             d->is_training ? dnnl_forward_training : dnnl_forward_inference, &s->source,
             &s->weight_any, bias, &s->target);
     case PASS_DATA:
-        return dnnl_inner_product_backward_data_desc_init(ret, &s->source, &s->weight_any, &s->target);
+        return dnnl_inner_product_backward_data_desc_init(
+            ret, &s->source, &s->weight_any, &s->target);
     default:
         return dnnl_inner_product_backward_weights_desc_init(
             ret, &s->source, &s->weight_any, bias, &s->target);
@@ -330,6 +343,7 @@ static void note_kernels(struct conv *c)
         if (c->passes[pass]) {
             (void)dnnl_primitive_desc_query(
                 c->descriptions[pass], dnnl_query_impl_info_str, 0, &names[pass]);
+            c->base.is_fallback = c->base.is_fallback || dv_text_has_prefix(names[pass], "ref");
         }
     }
     (void)snprintf(c->base.kernels, sizeof(c->base.kernels), "%.40s %.40s %.40s", names[0],
@@ -470,7 +484,8 @@ static void backward_weights(struct conv *c, const struct dv_op_args *a)
     float *gradient = is_direct ? own : scratch_at(a, c->at_weight_gradient);
     dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, c->source},
         {DNNL_ARG_DIFF_DST, c->target_gradient}, {DNNL_ARG_DIFF_WEIGHTS, c->weight_gradient},
-        {DNNL_ARG_SCRATCHPAD, c->scratchpads[PASS_WEIGHTS]}, {DNNL_ARG_DIFF_BIAS, c->bias_gradient}};
+        {DNNL_ARG_SCRATCHPAD, c->scratchpads[PASS_WEIGHTS]},
+        {DNNL_ARG_DIFF_BIAS, c->bias_gradient}};
 
     point(c->source, a->inputs[0]);
     point(c->weight_gradient, gradient);

@@ -70,7 +70,8 @@ static float *norm_part(const struct dv_op *op, const struct dv_op_args *a, enum
     return start + (size_t)part * op->desc.output.channels;
 }
 
-static void take_batch_statistics(struct dv_op *op, const struct dv_op_args *a, const struct dv_view *v)
+static void take_batch_statistics(
+    struct dv_op *op, const struct dv_op_args *a, const struct dv_view *v)
 {
     size_t channels = op->desc.output.channels;
     double count = (double)(v->pictures * v->places);
@@ -175,7 +176,8 @@ static void pool_backward(struct dv_op *op, const struct dv_op_args *a)
     if (op->desc.pooling == DV_POOLING_AVG) {
         dv_kernels()->average_pool_gradient(&v, &w, a->output_gradient, a->input_gradients[0]);
     } else {
-        dv_kernels()->max_pool_gradient(&v, &w, a->saved, a->output_gradient, a->input_gradients[0]);
+        dv_kernels()->max_pool_gradient(
+            &v, &w, a->saved, a->output_gradient, a->input_gradients[0]);
     }
 }
 
@@ -252,7 +254,7 @@ static void concat_walk(struct dv_op *op, const struct dv_op_args *a, bool is_fo
                 for (size_t j = 0; j < chunk; j++) {
                     float *dx = a->input_gradients[k] + i * chunk + j;
                     *dx = a->output_gradient[i * chunk_out + done + j] +
-                        (a->accumulates[k] ? *dx : 0);
+                          (a->accumulates[k] ? *dx : 0);
                 }
             }
         }
@@ -261,7 +263,8 @@ static void concat_walk(struct dv_op *op, const struct dv_op_args *a, bool is_fo
 }
 
 /* Between layouts: both are runs of 16 channels, in another order. Channels come in sixteens. */
-static void relayout(const struct dv_op_desc *d, enum dv_layout from, const float *x, bool adds, float *y)
+static void relayout(
+    const struct dv_op_desc *d, enum dv_layout from, const float *x, bool adds, float *y)
 {
     size_t places = (size_t)d->output.rows * d->output.columns;
     size_t blocks = d->output.channels / DV_LAYOUT_BLOCK;
@@ -302,7 +305,8 @@ static void flatten_walk(struct dv_op *op, const float *x, bool adds, bool is_fo
     }
 }
 
-static void dropout_walk(struct dv_op *op, const struct dv_op_args *a, const float *x, bool adds, float *y)
+static void dropout_walk(
+    struct dv_op *op, const struct dv_op_args *a, const float *x, bool adds, float *y)
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < dv_op_output_floats(&op->desc); i++) {
@@ -322,7 +326,8 @@ void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
         norm_forward(op, a);
         return; /* has applied its own relu */
     case DV_NODE_ADD:
-        dv_kernels()->add(dv_op_output_floats(d), a->inputs, d->input_count, d->has_relu, a->output);
+        dv_kernels()->add(
+            dv_op_output_floats(d), a->inputs, d->input_count, d->has_relu, a->output);
         return;
     case DV_NODE_ACTIVATION:
         dv_kernels()->relu(dv_op_output_floats(d), a->inputs[0], a->output);

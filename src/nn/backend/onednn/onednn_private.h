@@ -10,6 +10,9 @@
 
 #include "nn/backend_impl.h"
 
+/* onednn_conv.c: "oneDNN 2.6.3" */
+void dv_onednn_library(char *ret_text, size_t size);
+
 /* onednn_conv.c: DV_NODE_CONV and DV_NODE_LINEAR. */
 enum dv_status dv_onednn_conv_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr);

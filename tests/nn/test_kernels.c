@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every set of kernels that this processor can run against plain sums in double: tests/conformance
+ * sees only the best set. Widths of planes are those around the strips' sixteen lanes.
+ */
+#include "base/alloc.h"
+#include "base/random.h"
+#include "nn/kernels.h"
+
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct dv_view views[] = {
+    {1, 1, 1, 1}, {2, 1, 65, 3}, {3, 1, 9, 16}, {2, 1, 130, 17}, {2, 1, 4, 35}, {3, 2, 70, 16}};
+
+/* A view's values, and what is known of its channels. */
+struct data {
+    struct dv_view view;
+    size_t count, channels;
+    float *x, *dy, *y, *wanted;
+    float *scale, *offset, *mean, *lines[3];
+    double *partial, *sum, *other;
+};
+
+static float *make_floats(struct dv_random *random, size_t count)
+{
+    float *values = dv_alloc(count * sizeof(*values));
+
+    for (size_t i = 0; i < count; i++) {
+        values[i] = (float)(2 * dv_random_unit(random) - 1);
+    }
+    return values;
+}
+
+static struct data make_data(size_t index)
+{
+    struct dv_random random = dv_random_make(11, DV_RANDOM_SAMPLE, index, 0);
+    struct data d = {.view = views[index]};
+    size_t threads = (size_t)omp_get_max_threads();
+
+    d.channels = d.view.blocks * d.view.lanes;
+    d.count = d.view.pictures * d.view.places * d.channels;
+    d.x = make_floats(&random, d.count);
+    d.dy = make_floats(&random, d.count);
+    d.y = make_floats(&random, d.count);
+    d.wanted = make_floats(&random, d.count);
+    d.scale = make_floats(&random, d.channels);
+    d.offset = make_floats(&random, d.channels);
+    d.mean = make_floats(&random, d.channels);
+    for (int i = 0; i < 3; i++) {
+        d.lines[i] = make_floats(&random, d.channels);
+    }
+    d.partial = dv_alloc(2 * threads * d.channels * sizeof(double));
+    d.sum = dv_alloc(d.channels * sizeof(double));
+    d.other = dv_alloc(d.channels * sizeof(double));
+    return d;
+}
+
+static void finish_data(struct data *d)
+{
+    float *floats[] = {d->x, d->dy, d->y, d->wanted, d->scale, d->offset, d->mean, d->lines[0],
+        d->lines[1], d->lines[2]};
+    double *doubles[] = {d->partial, d->sum, d->other};
+
+    for (size_t i = 0; i < sizeof(floats) / sizeof(floats[0]); i++) {
+        dv_free(floats[i]);
+    }
+    for (size_t i = 0; i < sizeof(doubles) / sizeof(doubles[0]); i++) {
+        dv_free(doubles[i]);
+    }
+}
+
+/* [picture, block, place, lane]: the channel of float `i`. */
+static size_t channel_of(const struct data *d, size_t i)
+{
+    size_t block = i / (d->view.places * d->view.lanes) % d->view.blocks;
+
+    return block * d->view.lanes + i % d->view.lanes;
+}
+
+static void expect_near(const struct dv_kernels *k, const char *what, double found, double wanted)
+{
+    if (!(fabs(found - wanted) <= 2e-5 * (1 + fabs(wanted)))) {
+        fail_msg("%s of %s: %.9g, not %.9g", what, k->name, found, wanted);
+    }
+}
+
+static void expect_floats(
+    const struct dv_kernels *k, const char *what, const float *found, const struct data *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        expect_near(k, what, (double)found[i], (double)d->wanted[i]);
+    }
+}
+
+typedef void (*check_fn)(const struct dv_kernels *kernels, struct data *d);
+
+static void on_every_set_and_view(check_fn check)
+{
+    const struct dv_kernels *kernels;
+
+    for (size_t k = 0; (kernels = dv_kernels_at(k)) != NULL; k++) {
+        for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+            struct data d = make_data(i);
+            check(kernels, &d);
+            finish_data(&d);
+        }
+    }
+}
+
+static void check_norm_sums(const struct dv_kernels *kernels, struct data *d)
+{
+    kernels->norm_sums(&d->view, d->x, d->partial, d->sum, d->other);
+    for (size_t c = 0; c < d->channels; c++) {
+        size_t first = c / d->view.lanes * d->view.places * d->view.lanes + c % d->view.lanes;
+        double sum = 0;
+        double squares = 0;
+        for (size_t i = 0; i < d->count; i++) {
+            double value = (double)d->x[i] - (double)d->x[first];
+            sum += channel_of(d, i) == c ? value : 0;
+            squares += channel_of(d, i) == c ? value * value : 0;
+        }
+        expect_near(kernels, "norm_sums", d->sum[c], sum);
+        expect_near(kernels, "norm_sums", d->other[c], squares);
+    }
+}
+
+static float gated(const struct data *d, size_t i, bool has_relu)
+{
+    size_t c = channel_of(d, i);
+
+    return has_relu && d->x[i] * d->scale[c] + d->offset[c] <= 0 ? 0 : d->dy[i];
+}
+
+static void check_norm_gradient_sums(const struct dv_kernels *kernels, struct data *d)
+{
+    for (int relu = 0; relu < 2; relu++) {
+        kernels->norm_gradient_sums(&d->view, d->x, d->dy, d->scale, d->offset, d->mean, relu,
+            d->partial, d->sum, d->other);
+        for (size_t c = 0; c < d->channels; c++) {
+            double sum = 0;
+            double product = 0;
+            for (size_t i = 0; i < d->count; i++) {
+                double dy = channel_of(d, i) == c ? (double)gated(d, i, relu) : 0;
+                sum += dy;
+                product += dy * ((double)d->x[i] - (double)d->mean[c]);
+            }
+            expect_near(kernels, "norm_gradient_sums", d->sum[c], sum);
+            expect_near(kernels, "norm_gradient_sums", d->other[c], product);
+        }
+    }
+}
+
+static void check_norm_lines(const struct dv_kernels *kernels, struct data *d)
+{
+    for (int mode = 0; mode < 4; mode++) {
+        bool relu = mode & 1;
+        bool adds = mode & 2;
+        kernels->norm_apply(&d->view, d->x, d->scale, d->offset, relu, d->y);
+        for (size_t i = 0; i < d->count; i++) {
+            float line = d->x[i] * d->scale[channel_of(d, i)] + d->offset[channel_of(d, i)];
+            d->wanted[i] = relu ? fmaxf(line, 0) : line;
+        }
+        expect_floats(kernels, "norm_apply", d->y, d);
+        for (size_t i = 0; i < d->count; i++) {
+            size_t c = channel_of(d, i);
+            float slope = d->lines[0][c] * gated(d, i, relu) + d->lines[1][c] * d->x[i];
+            d->wanted[i] = slope + d->lines[2][c] + (adds ? d->y[i] : 0);
+        }
+        kernels->norm_gradient(&d->view, d->x, d->dy, d->scale, d->offset,
+            (const float *const *)d->lines, relu, adds, d->y);
+        expect_floats(kernels, "norm_gradient", d->y, d);
+    }
+}
+
+static void check_elementwise(const struct dv_kernels *kernels, struct data *d)
+{
+    const float *inputs[] = {d->x, d->dy, d->x};
+
+    for (size_t inputs_used = 2; inputs_used <= 3; inputs_used++) {
+        for (int relu = 0; relu < 2; relu++) {
+            for (size_t i = 0; i < d->count; i++) {
+                float sum = d->x[i] + d->dy[i] + (inputs_used == 3 ? d->x[i] : 0);
+                d->wanted[i] = relu ? fmaxf(sum, 0) : sum;
+            }
+            kernels->add(d->count, inputs, inputs_used, relu, d->y);
+            expect_floats(kernels, "add", d->y, d);
+        }
+    }
+    for (size_t i = 0; i < d->count; i++) {
+        d->wanted[i] = fmaxf(d->x[i], 0);
+    }
+    kernels->relu(d->count, d->x, d->y);
+    expect_floats(kernels, "relu", d->y, d);
+    for (int mode = 0; mode < 4; mode++) {
+        const float *gate = mode & 1 ? d->x : NULL;
+        for (size_t i = 0; i < d->count; i++) {
+            float passed = gate && gate[i] <= 0 ? 0 : d->dy[i];
+            d->wanted[i] = passed + (mode & 2 ? d->y[i] : 0);
+        }
+        kernels->pass_gradient(d->count, gate, d->dy, mode & 2, d->y);
+        expect_floats(kernels, "pass_gradient", d->y, d);
+    }
+}
+
+static void norm_sums_are_those_of_the_channels(void **state)
+{
+    (void)state;
+    on_every_set_and_view(check_norm_sums);
+}
+
+static void norm_gradient_sums_are_those_of_the_channels(void **state)
+{
+    (void)state;
+    on_every_set_and_view(check_norm_gradient_sums);
+}
+
+static void norm_lines_go_through_every_float(void **state)
+{
+    (void)state;
+    on_every_set_and_view(check_norm_lines);
+}
+
+static void elementwise_ops_go_through_every_float(void **state)
+{
+    (void)state;
+    on_every_set_and_view(check_elementwise);
+}
+
+/* A max pool of 3x3, stride 2, padding 1 over [2 pictures, 5 x 7, 19 lanes], and its way back. */
+static void pooling_takes_and_gives_back_in_every_set(void **state)
+{
+    enum { LANES = 19, IN = 2 * 5 * 7 * LANES, OUT = 2 * 3 * 4 * LANES };
+    const struct dv_view in = {2, 1, 35, LANES};
+    const struct dv_window window = {5, 7, 3, 4, 3, 2, 1};
+    struct dv_random random = dv_random_make(12, DV_RANDOM_SAMPLE, 0, 0);
+    float *x = make_floats(&random, IN);
+    float *dy = make_floats(&random, OUT);
+    const struct dv_kernels *kernels;
+
+    (void)state;
+    for (size_t k = 0; (kernels = dv_kernels_at(k)) != NULL; k++) {
+        static uint8_t winner[OUT];
+        static float y[OUT], average[OUT], dx[IN], spread[IN];
+        double given = 0, wanted = 0;
+        memset(dx, 0, sizeof(dx));
+        memset(spread, 0, sizeof(spread));
+        kernels->max_pool(&in, &window, x, y, winner);
+        kernels->max_pool_gradient(&in, &window, winner, dy, dx);
+        kernels->average_pool(&in, &window, x, average);
+        kernels->average_pool_gradient(&in, &window, dy, spread);
+        for (size_t o = 0; o < OUT; o++) {
+            size_t lane = o % LANES, column = o / LANES % 4, row = o / LANES / 4 % 3;
+            const float *plane = x + o / LANES / 12 * 35 * LANES + lane;
+            float best = -2, sum = 0;
+            for (size_t t = 0; t < 9; t++) {
+                size_t r = row * 2 + t / 3, q = column * 2 + t % 3; /* one more than the place */
+                if (r >= 1 && r <= 5 && q >= 1 && q <= 7) {
+                    float value = plane[((r - 1) * 7 + q - 1) * LANES];
+                    best = fmaxf(best, value);
+                    sum += value / 9;
+                    wanted += (double)(dy[o] / 9) * (double)value;
+                }
+            }
+            expect_near(kernels, "max_pool", (double)y[o], (double)best);
+            expect_near(kernels, "average_pool", (double)average[o], (double)sum);
+            wanted += (double)dy[o] * (double)best;
+        }
+        for (size_t i = 0; i < IN; i++) {
+            given += (double)(dx[i] + spread[i]) * (double)x[i];
+        }
+        /* Pooling is linear where no winner changes: what is given back fits what was taken. */
+        expect_near(kernels, "pooling gradients", given, wanted);
+    }
+    dv_free(x);
+    dv_free(dy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(norm_sums_are_those_of_the_channels),
+        cmocka_unit_test(norm_gradient_sums_are_those_of_the_channels),
+        cmocka_unit_test(norm_lines_go_through_every_float),
+        cmocka_unit_test(elementwise_ops_go_through_every_float),
+        cmocka_unit_test(pooling_takes_and_gives_back_in_every_set),
+    };
+
+    return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
+}
