@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/text.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -57,6 +58,17 @@ struct dv_json *dv_json_string(const char *text)
     json_t *json = text ? json_string(text) : NULL;
 
     return json ? ours(json) : dv_json_null();
+}
+
+struct dv_json *dv_json_text(const char *text)
+{
+    if (!text || dv_text_is_utf8(text, strlen(text))) {
+        return dv_json_string(text);
+    }
+
+    DV_CLEANUP(dv_freep) char *clean = dv_strdup(text);
+    dv_text_make_utf8(clean);
+    return dv_json_string(clean);
 }
 
 struct dv_json *dv_json_copy(const struct dv_json *json)
@@ -184,6 +196,11 @@ void dv_json_set(struct dv_json *object, const char *key, struct dv_json *value)
 void dv_json_set_string(struct dv_json *object, const char *key, const char *text)
 {
     dv_json_set(object, key, dv_json_string(text));
+}
+
+void dv_json_set_text(struct dv_json *object, const char *key, const char *text)
+{
+    dv_json_set(object, key, dv_json_text(text));
 }
 
 void dv_json_set_integer(struct dv_json *object, const char *key, int64_t value)

@@ -30,6 +30,7 @@ struct dv_json *dv_json_bool(bool value);
 struct dv_json *dv_json_integer(int64_t value);
 struct dv_json *dv_json_number(double value);    /* not finite: null */
 struct dv_json *dv_json_string(const char *text); /* NULL or not UTF-8: null */
+struct dv_json *dv_json_text(const char *text);   /* NULL: null; not UTF-8: '?' for such bytes */
 struct dv_json *dv_json_copy(const struct dv_json *json); /* deep */
 struct dv_json *dv_json_ref(const struct dv_json *json);
 struct dv_json *dv_json_unref(struct dv_json *json); /* returns NULL */
@@ -58,6 +59,7 @@ char *dv_json_print_pretty(const struct dv_json *json);
 
 void dv_json_set(struct dv_json *object, const char *key, struct dv_json *value);
 void dv_json_set_string(struct dv_json *object, const char *key, const char *text);
+void dv_json_set_text(struct dv_json *object, const char *key, const char *text);
 void dv_json_set_integer(struct dv_json *object, const char *key, int64_t value);
 void dv_json_set_number(struct dv_json *object, const char *key, double value);
 void dv_json_set_bool(struct dv_json *object, const char *key, bool value);
