@@ -8,7 +8,8 @@
  * the caller's (dv_json_unref); what dv_json_get() and dv_json_at() return is borrowed from the
  * container; what dv_json_set() and dv_json_append() are given is theirs afterwards.
  *
- * Numbers: integers are int64, everything else double; NaN and infinities become null when written.
+ * Numbers: integers are int64, everything else double, written with the fewest digits that are read
+ * back as the same; NaN and infinities become null when written.
  */
 
 #include "base/status.h"
