@@ -86,9 +86,9 @@ class CommandLine(unittest.TestCase):
         return run("train", cls.archive, "--data", data, "--json", *QUICK, *more, check=check, **options)
 
     @classmethod
-    def start_train(cls, data, *more):
+    def start_train(cls, data, *more, **options):
         return subprocess.Popen([DV, "train", cls.archive, "--data", data, "--json", *QUICK, *more],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
     def test_training_prints_events_and_a_result(self):
         kinds = {line["type"] for line in self.trained}
@@ -181,6 +181,38 @@ class CommandLine(unittest.TestCase):
         self.assertLess(time.monotonic() - start, 6)
         self.assertFalse(pathlib.Path(f"/proc/{worker}").exists())
         self.assertIn("--resume", lines_of(output)[-1]["message"])
+
+    def test_a_command_without_a_terminal_goes_on_when_that_hangs_up(self):
+        data = self.root / "nohup"
+        command = self.start_train(data, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        wait_for(lambda: worker_of(command.pid))
+        command.send_signal(signal.SIGHUP)
+        output, errors = command.communicate(timeout=60)
+        self.assertEqual(command.returncode, 0, errors)
+        self.assertEqual(lines_of(output)[-1]["type"], "result")
+
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            for arguments in (["dataset", "list", "--data", self.data], ["doctor"], ["--help"]):
+                with self.subTest(arguments):
+                    done = subprocess.run([DV, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, text=True)
+                    self.assertEqual(done.returncode, 1)
+                    self.assertIn("standard output", done.stderr)
+
+    def test_commands_work_without_standard_descriptors(self):
+        data = self.root / "closed"
+        command = f"exec {DV} dataset create closed {self.archive} --data {data} <&- >&- 2>&-"
+        self.assertEqual(subprocess.run(["sh", "-c", command], timeout=60).returncode, 0)
+        listed = lines_of(run("dataset", "list", "--data", data, "--json").stdout)[0]
+        self.assertEqual([item["name"] for item in listed["items"]], ["closed"])
+        self.assertRegex((data / "lock").read_text(), r"\Apid \d+\n\Z")
+
+    def test_a_command_without_standard_input_can_be_interrupted(self):
+        command = self.start_train(self.root / "no-input", "--set", "epochs=5000", preexec_fn=lambda: os.close(0))
+        wait_for(lambda: worker_of(command.pid))
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=20)
+        self.assertEqual(command.returncode, 130)
 
     def test_a_worker_that_dies_too_often_fails_the_job_with_its_reason(self):
         data = self.root / "dying"
