@@ -23,8 +23,8 @@ static const struct dv_action *find(
     return NULL;
 }
 
-int dv_actions_run(const struct dv_command_help *help, const struct dv_action *actions, int argc,
-    char **argv)
+int dv_actions_run(
+    const struct dv_command_help *help, const struct dv_action *actions, int argc, char **argv)
 {
     struct dv_common_options common = dv_common_options_default();
     const struct dv_option options[] = {DV_COMMON_OPTIONS(common), {0}};

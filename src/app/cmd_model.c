@@ -20,7 +20,7 @@ static const struct dv_command_help help = {
 
 static void print_row(const struct dv_json *record)
 {
-    (void)printf("%s  %6.2f %%  %-10s %s\n", dv_json_get_string(record, "id", ""),
+    dv_print_line("%s  %6.2f %%  %-10s %s", dv_json_get_string(record, "id", ""),
         100 * dv_json_get_number(record, "accuracy", 0), dv_json_get_string(record, "strategy", ""),
         dv_json_get_string(record, "name", ""));
 }

@@ -273,18 +273,18 @@ static void print_result(const struct dv_session *session, struct dv_json *resul
         return;
     }
     if (isfinite(accuracy)) {
-        (void)printf("test accuracy %.2f %%\n", 100 * accuracy);
+        dv_print_line("test accuracy %.2f %%", 100 * accuracy);
     } else {
-        (void)puts("test accuracy unknown: the data set has no test split");
+        dv_print_line("test accuracy unknown: the data set has no test split");
     }
-    (void)printf("model %s\n", dv_json_get_string(result, "model_id", ""));
-    (void)printf("%s\n", dv_json_get_string(result, "model_path", ""));
+    dv_print_line("model %s", dv_json_get_string(result, "model_id", ""));
+    dv_print_line("%s", dv_json_get_string(result, "model_path", ""));
 }
 
 /* The one to go on with, or a new one: the command before may have been killed too early. */
 static enum dv_status get_job(struct dv_session *session, const struct request *request,
-    const struct dv_job_spec *spec, const struct dv_dataset *dataset,
-    struct dv_training_job *ret_job, struct dv_error *reterr)
+    const struct dv_job_spec *spec, const struct dv_stored *dataset, struct dv_stored *ret_job,
+    struct dv_error *reterr)
 {
     if (request->is_resume) {
         enum dv_status status = dv_training_job_find(session, spec, ret_job, reterr);
@@ -298,10 +298,10 @@ static enum dv_status get_job(struct dv_session *session, const struct request *
 }
 
 static enum dv_status run_job(struct dv_session *session, const struct request *request,
-    const struct dv_job_spec *spec, const struct dv_dataset *dataset,
+    const struct dv_job_spec *spec, const struct dv_stored *dataset,
     enum dv_failure_reason *ret_reason, struct dv_error *reterr)
 {
-    struct dv_training_job job;
+    struct dv_stored job;
     DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
 
     enum dv_status status = get_job(session, request, spec, dataset, &job, reterr);
@@ -315,7 +315,7 @@ static enum dv_status run_job(struct dv_session *session, const struct request *
     if (status == DV_CANCELLED) {
         dv_error_prefix(reterr, "stopped; the same command with --resume goes on from here");
     }
-    dv_training_job_finish(&job);
+    dv_stored_finish(&job);
     return status;
 }
 
@@ -325,7 +325,7 @@ static enum dv_status train(struct dv_session *session, const struct request *re
 {
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(ARENA_SIZE_MAX);
     struct dv_job_spec *spec;
-    struct dv_dataset dataset;
+    struct dv_stored dataset;
     enum dv_failure_reason reason = DV_FAILURE_ERROR;
 
     enum dv_status status = check(request, NO_DATASET_ID, arena, &spec, reterr);
@@ -347,7 +347,7 @@ static enum dv_status train(struct dv_session *session, const struct request *re
         /* `error` says no more than the message does */
         *ret_reason = reason == DV_FAILURE_ERROR ? NULL : dv_failure_reason_name(reason);
     }
-    dv_dataset_finish(&dataset);
+    dv_stored_finish(&dataset);
     return status;
 }
 

@@ -40,7 +40,7 @@ static void print_usage(FILE *file)
     (void)fputs("\n`dv COMMAND --help` says more.\n", file);
 }
 
-/* A closed 0, 1 or 2 would go to the next file, socket or lock: nothing may be printed into that. */
+/* A closed 0, 1 or 2 would go to the next file or socket: nothing may be printed into that. */
 static void fill_standard_descriptors(void)
 {
     int fd;

@@ -127,8 +127,8 @@ static void redraw(struct dv_progress_view *view, double fraction, const char *t
 }
 
 /* Is this one to be shown? A new stage and an epoch's end are; others once in an interval. */
-static bool is_due(struct dv_progress_view *view, const struct dv_message_progress *progress,
-    uint64_t interval_ns)
+static bool is_due(
+    struct dv_progress_view *view, const struct dv_message_progress *progress, uint64_t interval_ns)
 {
     uint64_t now_ns = dv_clock_monotonic_ns();
     bool must_show = progress->is_epoch_end || !dv_text_equal(view->stage, progress->stage);

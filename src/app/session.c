@@ -2,6 +2,7 @@
 #include "app/session.h"
 
 #include "app/interrupt.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -27,8 +28,8 @@ static enum dv_status read_memory_max(int64_t *ret_size, struct dv_error *reterr
     const char *text = getenv("DV_WORKER_MEMORY");
 
     if (text && (!dv_text_to_int64(text, ret_size) || *ret_size <= 0)) {
-        return dv_fail(reterr, DV_INVALID,
-            "DV_WORKER_MEMORY is '%.40s': it takes a number of bytes", text);
+        return dv_fail(
+            reterr, DV_INVALID, "DV_WORKER_MEMORY is '%.40s': it takes a number of bytes", text);
     }
     return DV_OK;
 }
@@ -81,8 +82,10 @@ void dv_session_say(struct dv_session *session, const char *level, const char *t
         dv_json_set_string(line, "text", text);
         dv_print_json(line);
     } else if (!dv_text_equal(level, "debug")) {
+        DV_CLEANUP(dv_freep) char *line = dv_strdup(text);
+        dv_text_make_printable(line);
         dv_progress_view_end(&session->view);
-        (void)fprintf(stderr, "%s\n", text);
+        (void)fprintf(stderr, "%s\n", line);
     }
 }
 

@@ -17,14 +17,11 @@
 
 #include <assert.h>
 
+#define KIND "jobs"
+
 /* --- The record ------------------------------------------------------------------------- */
 
-void dv_training_job_finish(struct dv_training_job *job)
-{
-    job->record = dv_json_unref(job->record);
-}
-
-static enum dv_status save(const struct dv_training_job *job, struct dv_error *reterr)
+static enum dv_status save(const struct dv_stored *job, struct dv_error *reterr)
 {
     char path[DV_PATH_SIZE];
 
@@ -33,7 +30,7 @@ static enum dv_status save(const struct dv_training_job *job, struct dv_error *r
 }
 
 static enum dv_status set_status(
-    struct dv_training_job *job, const char *name, const char *reason, struct dv_error *reterr)
+    struct dv_stored *job, const char *name, const char *reason, struct dv_error *reterr)
 {
     char now[DV_TIME_TEXT_SIZE];
 
@@ -44,23 +41,8 @@ static enum dv_status set_status(
     return save(job, reterr);
 }
 
-static enum dv_status adopt(struct dv_session *session, struct dv_json *record,
-    struct dv_training_job *ret_job, struct dv_error *reterr)
-{
-    struct dv_training_job job = {.record = record, .id = dv_json_get_string(record, "id", "")};
-
-    enum dv_status status =
-        dv_path_format(job.folder, reterr, "%s/jobs/%s", session->folder.path, job.id);
-    if (status != DV_OK) {
-        dv_json_unref(record);
-        return status;
-    }
-    *ret_job = job;
-    return DV_OK;
-}
-
 enum dv_status dv_training_job_create(struct dv_session *session, const struct dv_job_spec *spec,
-    const struct dv_dataset *dataset, struct dv_training_job *ret_job, struct dv_error *reterr)
+    const struct dv_stored *dataset, struct dv_stored *ret_job, struct dv_error *reterr)
 {
     char id[DV_UUID_TEXT_SIZE], model_id[DV_UUID_TEXT_SIZE], now[DV_TIME_TEXT_SIZE];
     char work[DV_PATH_SIZE];
@@ -80,7 +62,7 @@ enum dv_status dv_training_job_create(struct dv_session *session, const struct d
     dv_json_set_integer(record, "thread_count", session->thread_count);
     dv_json_set_integer(record, "restarts", 0);
     dv_json_set(record, "spec", dv_job_spec_to_json(spec));
-    enum dv_status status = adopt(session, record, ret_job, reterr);
+    enum dv_status status = dv_data_folder_adopt(&session->folder, KIND, record, ret_job, reterr);
     if (status != DV_OK) {
         return status;
     }
@@ -92,7 +74,7 @@ enum dv_status dv_training_job_create(struct dv_session *session, const struct d
         status = save(ret_job, reterr);
     }
     if (status != DV_OK) {
-        dv_training_job_finish(ret_job);
+        dv_stored_finish(ret_job);
     }
     return status;
 }
@@ -124,13 +106,13 @@ static bool is_same_spec(const struct dv_json *a, const struct dv_json *b)
 }
 
 enum dv_status dv_training_job_find(struct dv_session *session, const struct dv_job_spec *spec,
-    struct dv_training_job *ret_job, struct dv_error *reterr)
+    struct dv_stored *ret_job, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *records = NULL;
     DV_CLEANUP(dv_json_unrefp) struct dv_json *wanted = dv_job_spec_to_json(spec);
 
     enum dv_status status =
-        dv_data_folder_records(&session->folder, "jobs", "job.json", &records, reterr);
+        dv_data_folder_records(&session->folder, KIND, "job.json", &records, reterr);
     if (status != DV_OK) {
         return status;
     }
@@ -138,7 +120,8 @@ enum dv_status dv_training_job_find(struct dv_session *session, const struct dv_
         struct dv_json *record = dv_json_at(records, i);
         if ((!is_completed(record) || has_model(session, record)) &&
             is_same_spec(dv_json_get(record, "spec"), wanted)) {
-            return adopt(session, dv_json_ref(record), ret_job, reterr);
+            return dv_data_folder_adopt(
+                &session->folder, KIND, dv_json_ref(record), ret_job, reterr);
         }
     }
     return dv_fail(
@@ -149,8 +132,8 @@ enum dv_status dv_training_job_find(struct dv_session *session, const struct dv_
 
 struct run {
     struct dv_session *session;
-    struct dv_training_job *job;
-    const struct dv_dataset *dataset;
+    struct dv_stored *job;
+    const struct dv_stored *dataset;
     enum dv_failure_reason reason;
     char work[DV_PATH_SIZE];   /* the worker's folder */
     char result[DV_PATH_SIZE]; /* where it leaves its result */
@@ -361,7 +344,7 @@ static void note_failure(struct run *run, enum dv_status status)
 }
 
 static enum dv_status read_stored_result(
-    const struct dv_training_job *job, struct dv_json **ret_result, struct dv_error *reterr)
+    const struct dv_stored *job, struct dv_json **ret_result, struct dv_error *reterr)
 {
     char path[DV_PATH_SIZE];
 
@@ -370,8 +353,8 @@ static enum dv_status read_stored_result(
                            : status;
 }
 
-enum dv_status dv_training_job_run(struct dv_session *session, struct dv_training_job *job,
-    const struct dv_dataset *dataset, struct dv_json **ret_result,
+enum dv_status dv_training_job_run(struct dv_session *session, struct dv_stored *job,
+    const struct dv_stored *dataset, struct dv_json **ret_result,
     enum dv_failure_reason *ret_reason, struct dv_error *reterr)
 {
     struct run run = {.session = session, .job = job, .dataset = dataset};

@@ -139,6 +139,36 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(list((data / "datasets").iterdir()), [])
         run("dataset", "show", made["id"], "--data", data, check=1)
 
+    def test_looking_makes_no_data_folder(self):
+        with tempfile.TemporaryDirectory(prefix="dv-cli-") as folder:
+            model = self.result["model_path"]
+            run("model", "list", cwd=folder)
+            run("dataset", "list", "--json", cwd=folder)
+            run("predict", model, self.archive, cwd=folder, check=1)
+            run("evaluate", self.result["model_id"], "nothing.zip", cwd=folder, check=1)
+            self.assertEqual(list(pathlib.Path(folder).iterdir()), [])
+
+    def test_names_that_are_not_utf8_are_refused_with_a_reason(self):
+        latin = os.fsencode(self.root) + b"/caf\xe9.zip"
+        shutil.copyfile(os.fsencode(self.archive), latin)
+        data = self.root / "latin"
+        cases = ([b"dataset", b"create", b"x", latin], [b"dataset", b"create", b"caf\xe9", os.fsencode(self.archive)],
+                 [b"dataset", b"create", b"", os.fsencode(self.archive)], [b"train", latin],
+                 [b"train", os.fsencode(self.archive), b"--name", b"caf\xe9"])
+        for case in cases:
+            with self.subTest(case):
+                done = subprocess.run([DV, *case, "--data", data, "--json"], capture_output=True, timeout=60)
+                self.assertIn(done.returncode, (1, 2))
+                line = json.loads(done.stdout.splitlines()[-1])
+                self.assertEqual(line["status"], "INVALID")
+        self.assertEqual(list((data / "datasets").iterdir()), [])
+
+    def test_a_name_moves_no_cursor(self):
+        data = self.root / "escape"
+        done = run("dataset", "create", "a\x1b[2Jb\nc", self.archive, "--data", data)
+        self.assertIn('"a?[2Jb?c"', done.stdout)
+        self.assertNotIn("\x1b", done.stdout + run("dataset", "list", "--data", data).stdout)
+
     def test_a_bad_archive_leaves_nothing_behind(self):
         data = self.root / "bad"
         archive = self.root / "bad.zip"
