@@ -8,6 +8,8 @@
 #include "app/session.h"
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/text.h"
+#include "spec/dataset.h"
 
 #include <stdio.h>
 
@@ -123,6 +125,18 @@ static enum dv_status evaluate(
     return status;
 }
 
+static enum dv_status take_split(void *user, const char *text, struct dv_error *reterr)
+{
+    enum dv_split split;
+
+    if (!dv_text_equal(text, "all") && !dv_split_from_name(text, &split)) {
+        return dv_fail(
+            reterr, DV_INVALID, "there is no '%.40s'; there is train, val, test, all", text);
+    }
+    *(const char **)user = text;
+    return DV_OK;
+}
+
 int dv_cmd_evaluate(int argc, char **argv)
 {
     struct request request = {.common = dv_common_options_default(), .split = "test"};
@@ -130,7 +144,8 @@ int dv_cmd_evaluate(int argc, char **argv)
         {.name = "split",
             .value = "S",
             .help = "train, val, test (default) or all",
-            .text = &request.split},
+            .take = take_split,
+            .user = &request.split},
         DV_COMMON_OPTIONS(request.common),
         {0},
     };

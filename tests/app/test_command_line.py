@@ -8,11 +8,14 @@ import pathlib
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import zipfile
+import zlib
 
 DV = sys.argv.pop(1)
 # A sanitizer reserves more address space than any limit on memory allows.
@@ -67,6 +70,17 @@ def wait_for(condition, seconds=60):
     raise AssertionError("it did not happen in time")
 
 
+def noise_png(seed, side=16):
+    """A grey picture like no other."""
+    chance = random.Random(seed)
+    rows = b"".join(b"\0" + chance.randbytes(side) for _ in range(side))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
 class CommandLine(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -76,6 +90,15 @@ class CommandLine(unittest.TestCase):
         cls.data = cls.root / "data"
         cls.trained = lines_of(cls.train(cls.data, check=0).stdout)
         cls.result = cls.trained[-1]
+
+    @classmethod
+    def one_picture(cls):
+        """A picture of the archive as a file."""
+        picture = cls.root / "picture.png"
+        if not picture.exists():
+            with zipfile.ZipFile(cls.archive) as shapes:
+                picture.write_bytes(shapes.read(shapes.namelist()[0]))
+        return picture
 
     @classmethod
     def tearDownClass(cls):
@@ -112,15 +135,51 @@ class CommandLine(unittest.TestCase):
             self.assertIn(key, measured[0])
 
     def test_pictures_are_classified_and_bad_ones_named(self):
-        pictures = self.root / "pictures"
-        shutil.unpack_archive(self.archive, pictures)
-        picture = next(pictures.rglob("*.png"))
+        picture = self.one_picture()
         done = run("predict", self.result["model_id"], picture, "/etc/hostname", "--data", self.data,
                    "--json", check=1)
         good, bad = lines_of(done.stdout)
         self.assertEqual(good["path"], str(picture))
         self.assertEqual(len(good["predictions"]), 3)
         self.assertEqual(bad["type"], "error")
+
+    def test_what_is_no_picture_file_is_refused_at_once(self):
+        pipe = self.root / "pipe"
+        os.mkfifo(pipe)
+        done = run("predict", self.result["model_id"], pipe, self.root, self.archive, "--data", self.data, "--json",
+                   check=1)
+        lines = lines_of(done.stdout)
+        self.assertEqual([line["path"] for line in lines], [str(pipe), str(self.root), str(self.archive)])
+        self.assertEqual([line["status"] for line in lines], ["INVALID", "INVALID", "UNSUPPORTED"])
+        run("train", pipe, "--data", self.root / "piped", check=1)
+
+    def test_a_dying_reader_of_pictures_is_named_with_the_picture(self):
+        picture = self.one_picture()
+        command = subprocess.Popen([DV, "predict", self.result["model_id"], *[picture] * 20000, "--data", self.data],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command.stdout.readline()
+        os.kill(children_of(command.pid)[0], signal.SIGKILL)
+        _, errors = command.communicate(timeout=60)
+        self.assertEqual(command.returncode, 1)
+        self.assertIn(f"dv: {picture}: dv infer was killed by signal 9 (Killed)", errors)
+
+    def test_an_answer_for_more_classes_than_a_message_holds_says_so(self):
+        archive = self.root / "many.zip"
+        with zipfile.ZipFile(archive, "w") as many:
+            for index in range(700):
+                for number in range(2):
+                    many.writestr(f"class-{index:03}-{'x' * 100}/{number}.png", noise_png(2 * index + number))
+        data = self.root / "many"
+        result = lines_of(run("train", archive, "--data", data, "--arch", "small_cnn", "--epochs", 1, "--set",
+                              "image_size=16", "--json").stdout)[-1]
+        for top_k, status in ((700, 1), (300, 0)):
+            done = run("predict", result["model_id"], self.one_picture(), "--top-k", top_k, "--data", data, "--json",
+                       check=status)
+            line = lines_of(done.stdout)[0]
+            if status:
+                self.assertIn("--top-k", line["message"])
+            else:
+                self.assertEqual(len(line["predictions"]), top_k)
 
     def test_the_same_archive_is_one_data_set(self):
         listed = lines_of(run("dataset", "list", "--data", self.data, "--json").stdout)[0]
@@ -181,6 +240,8 @@ class CommandLine(unittest.TestCase):
         for arguments in ([], ["nothing"], ["train"], ["train", "a", "b"], ["train", "a", "--lr"],
                           ["train", self.archive, "--epochs", "0"], ["sample", "cats", "x.zip"],
                           ["train", self.archive, "--detach"], ["dataset", "show"], ["worker"],
+                          ["predict", "a", "b", "--top-k", "0"], ["predict", "a", "b", "--top-k", "-3"],
+                          ["evaluate", "a", "b", "--split", "half"],
                           ["train", self.archive, "--strategy", "magic", "--data", self.data]):
             with self.subTest(arguments):
                 run(*arguments, check=2)
