@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole program from outside: real commands, real roles, killed and interrupted."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
+import pty
 import random
 import shutil
 import signal
@@ -12,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 import zipfile
@@ -122,6 +126,30 @@ class CommandLine(unittest.TestCase):
         epochs = [line for line in self.trained if line.get("is_epoch_end")]
         self.assertEqual([line["epoch"] for line in epochs], [1, 2, 3, 4])
         self.assertTrue(all(line["status"] == "training" for line in epochs))
+
+    def test_in_a_pipe_an_epoch_is_a_line(self):
+        done = run("train", self.archive, "--data", self.root / "plain", *QUICK)
+        epochs = [line.split("/")[0] for line in done.stdout.splitlines() if line.startswith("epoch ")]
+        self.assertEqual(epochs, ["epoch 1", "epoch 2", "epoch 3", "epoch 4"])
+
+    def test_on_a_terminal_progress_stays_in_one_row(self):
+        for columns in (40, 100):
+            with self.subTest(columns):
+                ours, theirs = pty.openpty()
+                fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+                command = subprocess.Popen([DV, "train", self.archive, "--data", self.root / f"tty-{columns}", *QUICK],
+                                           stdout=theirs, stderr=subprocess.DEVNULL)
+                os.close(theirs)
+                shown = b""
+                with contextlib.suppress(OSError):  # the end of a terminal
+                    while part := os.read(ours, 65536):
+                        shown += part
+                os.close(ours)
+                self.assertEqual(command.wait(60), 0)
+                rows = [row for row in shown.decode().replace("\x1b[K", "").split("\r") if "epoch" in row]
+                self.assertGreater(len(rows), 3)
+                self.assertLess(max(map(len, rows)), columns)
+                self.assertEqual(any("#" in row for row in rows), columns == 100)
 
     def test_the_model_can_be_listed_shown_measured_and_asked(self):
         model = self.result["model_id"]
