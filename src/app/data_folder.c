@@ -367,3 +367,19 @@ enum dv_status dv_data_folder_delete(
     }
     return status;
 }
+
+void dv_data_folder_discard(const struct dv_data_folder *folder, const char *path)
+{
+    char doomed[DV_PATH_SIZE], id[DV_UUID_TEXT_SIZE];
+
+    assert(folder->lock_fd >= 0);
+    dv_uuid_make(id);
+    enum dv_status status = dv_path_format(doomed, NULL, "%s/cache/.%s", folder->path, id);
+    if (status == DV_OK) {
+        status = dv_file_rename(path, doomed, NULL);
+    }
+    if (status == DV_OK) {
+        status = dv_folder_remove(doomed, NULL);
+    }
+    (void)status; /* it is in nobody's way */
+}

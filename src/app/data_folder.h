@@ -93,4 +93,7 @@ DV_MUST_CHECK enum dv_status dv_record_write(
 DV_MUST_CHECK enum dv_status dv_data_folder_delete(
     const struct dv_data_folder *folder, const char *kind, const char *id, struct dv_error *reterr);
 
+/* Remove a folder in DATA that nobody needs any more; what a kill leaves of it is swept. */
+void dv_data_folder_discard(const struct dv_data_folder *folder, const char *path);
+
 #endif

@@ -374,6 +374,19 @@ class CommandLine(unittest.TestCase):
         done = self.train(data, "--set", "epochs=5000", "--timeout", "1", check=1)
         self.assertEqual(lines_of(done.stdout)[-1]["failure_reason"], "timeout")
 
+    def test_a_job_that_was_done_when_its_command_was_killed_is_not_done_again(self):
+        data = self.root / "done"
+        shutil.copytree(self.data / "cache", data / "cache")
+        result = lines_of(self.train(data).stdout)[-1]
+        job = data / "jobs" / result["job_id"]
+        record = json.loads((job / "job.json").read_text())
+        (job / "job.json").write_text(json.dumps({**record, "status": "running"}))
+        (job / "work" / "checkpoints").mkdir(parents=True)
+        again = lines_of(self.train(data, "--resume").stdout)
+        self.assertEqual(again, [result])
+        self.assertEqual(json.loads((job / "job.json").read_text())["status"], "completed")
+        self.assertEqual(sorted(path.name for path in job.iterdir()), ["job.json", "result.json"])
+
     def test_the_damaged_record_of_a_job_is_no_job_to_go_on_with(self):
         data = self.root / "damaged"
         self.train(data, "--set", "epochs=1")
