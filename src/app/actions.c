@@ -40,7 +40,8 @@ int dv_actions_run(
     }
     const struct dv_action *action = find(actions, &arguments);
     if (!action) {
-        (void)fprintf(stderr, "usage: %s\n", help->usage);
+        (void)fprintf(stderr, "dv: there is no '%.80s' with %zu arguments\nusage: %s\n",
+            arguments.items[0], arguments.count - 1, help->usage);
         dv_free(arguments.items);
         return DV_EXIT_USAGE;
     }
