@@ -279,6 +279,13 @@ class CommandLine(unittest.TestCase):
             self.assertIn("usage: dv " + command, run(command, "--help").stdout)
         self.assertIn("sandbox", lines_of(run("doctor", "--json").stdout)[0])
 
+    def test_the_doctor_looks_at_the_disk_that_data_would_be_on(self):
+        for folder in (self.root, self.root / "not" / "made" / "yet"):
+            disk = lines_of(run("doctor", "--json", "--data", folder, cwd="/dev/shm").stdout)[0]["disk"]
+            space = os.statvfs(self.root)
+            self.assertEqual(disk["exists"], folder == self.root)
+            self.assertAlmostEqual(disk["free_bytes"] / (space.f_bavail * space.f_frsize), 1, places=1)
+
     def test_a_second_command_is_told_of_the_first(self):
         data = self.root / "busy"
         first = self.start_train(data, "--set", "epochs=5000")
