@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 import unittest
 import zipfile
@@ -64,14 +65,82 @@ def worker_of(pid):
     return None
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=60, step=0.01):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()
         if value:
             return value
-        time.sleep(0.01)
+        time.sleep(step)
     raise AssertionError("it did not happen in time")
+
+
+def cpu_seconds(pid):
+    """What a process has computed so far; none once it is gone."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Training:
+    """A `dv train` in the background: what it says, and what its worker had computed when it said it."""
+
+    EPOCHS = 100
+
+    def __init__(self, archive, data, *more):
+        self.data = data
+        self.lines = []
+        self.command = subprocess.Popen([DV, "train", archive, "--data", data, "--json", *QUICK, "--epochs",
+                                         str(self.EPOCHS), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+        self.listener = threading.Thread(target=self.listen)
+        self.listener.start()
+
+    def listen(self):
+        for text in self.command.stdout:
+            self.lines.append((json.loads(text), cpu_seconds(worker_of(self.command.pid))))
+
+    def wait_for(self, condition):
+        def value():
+            if self.command.poll() is not None:
+                raise AssertionError(f"it has ended: {self.lines[-1][0]}")
+            return condition()
+        return wait_for(value, 120, 0.0005)
+
+    def result(self):
+        errors = self.command.stderr.read()
+        self.command.wait(300)
+        self.listener.join()
+        if self.command.returncode != 0:
+            raise AssertionError(f"{self.lines[-1][0]}\n{errors}")
+        return self.lines[-1][0]
+
+    def stop(self):
+        self.command.kill()
+        self.command.wait()
+        self.listener.join()
+        self.command.stdout.close()
+        self.command.stderr.close()
+
+    def epochs(self):
+        return [line for line, _ in self.lines if line.get("is_epoch_end")]
+
+    def has_trained(self):
+        return any(line["epoch"] == self.EPOCHS for line in self.epochs())
+
+    def checkpoints(self):
+        """Whatever of its files changes while it trains, half-written ones too."""
+        with os.scandir(next(self.data.glob("jobs/*/work"))) as folder:
+            return {(entry.name, entry.inode()) for entry in folder}
+
+    def load_seconds(self):
+        return next(seconds for line, seconds in self.lines if line.get("status") == "training")
+
+    def measuring_seconds(self):
+        begin = next(seconds for line, seconds in self.lines if line.get("epoch") == self.EPOCHS)
+        return next(seconds for line, seconds in self.lines if line.get("status") == "writing") - begin
 
 
 def noise_png(seed, side=16):
@@ -404,29 +473,59 @@ class CommandLine(unittest.TestCase):
             done = self.train(data, "--set", "epochs=1", "--resume", check=None)
             self.assertIn(done.returncode, (0, 1), done.stderr)
 
+    def split_archive(self):
+        """Few pictures to train on, so that epochs are short; many to measure with, so that this is long."""
+        shapes, split = self.root / "for-split.zip", self.root / "split.zip"
+        run("sample", "shapes", shapes, "--classes", 3, "--count", 3000, "--seed", 8)
+        with zipfile.ZipFile(shapes) as source, zipfile.ZipFile(split, "w") as target:
+            for index, name in enumerate(source.namelist()):
+                target.writestr(("train/" if index % 30 == 0 else "test/") + name, source.read(name))
+        return split
+
+    def await_moment(self, kind, training, worker, whole, chance):
+        """Until a moment of this kind, at random; in the worker's own time, so that load does not matter."""
+        if kind == "load":
+            limit = chance.uniform(0, whole.load_seconds())
+            training.wait_for(lambda: cpu_seconds(worker) >= limit)
+        elif kind == "epoch":
+            count = len(training.epochs()) + chance.randint(1, 4)
+            training.wait_for(lambda: len(training.epochs()) >= count)
+        elif kind == "checkpoint":
+            before = training.checkpoints()
+            training.wait_for(lambda: training.checkpoints() != before)
+        else:
+            is_first = not training.has_trained()
+            training.wait_for(training.has_trained)
+            begin = cpu_seconds(worker) if is_first else whole.load_seconds()
+            limit = begin + chance.uniform(0, whole.measuring_seconds() / 2)
+            training.wait_for(lambda: cpu_seconds(worker) >= limit)
+
     def test_twenty_killed_workers_change_no_bit_of_the_model(self):
         seed = int(os.environ.get("DV_TEST_SEED", time.time()))
         print("seed", seed, file=sys.stderr)
         chance = random.Random(seed)
-        longer = ("--set", "epochs=200")
-        whole = lines_of(self.train(self.root / "whole", *longer).stdout)[-1]
-        data = self.root / "killed"
+        moments = ["load"] * 5 + ["epoch"] * 6 + ["checkpoint"] * 6
+        chance.shuffle(moments)
+        moments += ["evaluation"] * 3
+        archive = self.split_archive()
+        whole = Training(archive, self.root / "whole")
+        self.addCleanup(whole.stop)
+        expected = whole.result()
         # The engine's measured choices are part of the bits: both runs use the same.
-        shutil.copytree(self.root / "whole" / "cache", data / "cache")
-        command = self.start_train(data, *longer, "--max-restarts", "20")
-        for kill in range(20):
-            worker = wait_for(lambda: command.poll() is not None or worker_of(command.pid))
-            self.assertIsNone(command.poll(), f"it ended after {kill} kills")
-            time.sleep(chance.uniform(0, 0.4))
-            self.assertIsNone(command.poll(), f"it ended after {kill} kills")
+        shutil.copytree(self.root / "whole" / "cache", self.root / "killed" / "cache")
+        training = Training(archive, self.root / "killed", "--max-restarts", "20")
+        self.addCleanup(training.stop)
+        killed = set()
+        for moment in moments:
+            worker = training.wait_for(lambda: {worker_of(training.command.pid)} - killed - {None}).pop()
+            self.await_moment(moment, training, worker, whole, chance)
             os.kill(worker, signal.SIGKILL)
-            wait_for(lambda: command.poll() is not None or worker_of(command.pid) != worker)
-        output, errors = command.communicate(timeout=300)
-        self.assertEqual(command.returncode, 0, output + errors)
-        result = lines_of(output)[-1]
+            killed.add(worker)
+        result = training.result()
+        self.assertEqual(len(killed), 20)
         self.assertEqual(result["restarts"], 20)
-        self.assertEqual(weights_hash(result), weights_hash(whole))
-        self.assertEqual(result["accuracy"], whole["accuracy"])
+        self.assertEqual(weights_hash(result), weights_hash(expected))
+        self.assertEqual(result["accuracy"], expected["accuracy"])
 
     def test_a_killed_command_goes_on_with_resume_and_ends_the_same(self):
         data = self.root / "resumed"
