@@ -223,10 +223,14 @@ static void print_result(const struct dv_session *session, struct dv_json *resul
         dv_print_json(dv_json_ref(result));
         return;
     }
+    /* Where there is no test split, the validation split's figures stand for the model. */
+    const char *split = dv_json_get_string(dv_json_get(result, "metrics"), "split", NULL);
+    bool is_test = dv_text_equal(split, "test");
     if (isfinite(accuracy)) {
-        dv_print_line("test accuracy %.2f %%", 100 * accuracy);
+        dv_print_line("%s accuracy %.2f %%%s", is_test ? "test" : "validation", 100 * accuracy,
+            is_test ? "" : ": the data set has no test split");
     } else {
-        dv_print_line("test accuracy unknown: the data set has no test split");
+        dv_print_line("accuracy unknown: the data set has no test split");
     }
     dv_print_line("model %s", dv_json_get_string(result, "model_id", ""));
     dv_print_line("%s", dv_json_get_string(result, "model_path", ""));

@@ -201,6 +201,16 @@ class CommandLine(unittest.TestCase):
         epochs = [line.split("/")[0] for line in done.stdout.splitlines() if line.startswith("epoch ")]
         self.assertEqual(epochs, ["epoch 1", "epoch 2", "epoch 3", "epoch 4"])
 
+    def test_an_accuracy_has_the_name_of_its_split(self):
+        for splits in (("train", "val", "test"), ("train", "val")):
+            archive = self.root / f"{len(splits)}.zip"
+            with zipfile.ZipFile(self.archive) as shapes, zipfile.ZipFile(archive, "w") as target:
+                for index, name in enumerate(shapes.namelist()):
+                    target.writestr(f"{splits[index % len(splits)]}/{name}", shapes.read(name))
+            done = run("train", archive, "--data", self.root / "splits", *QUICK)
+            name = {"test": "test", "val": "validation"}[splits[-1]]
+            self.assertRegex(done.stdout, rf"(?m)^{name} accuracy \d+\.\d\d %")
+
     def test_on_a_terminal_progress_stays_in_one_row(self):
         for columns in (40, 100):
             with self.subTest(columns):
