@@ -20,10 +20,10 @@ extern char **environ;
 #define FD_ABOVE 64 /* clear of the numbers that the child's descriptors get */
 
 /*
- * What a child inherits of the environment: how to compute, how to speak, how to fail in a test.
- * Keys and tokens stay behind.
+ * What a child inherits of the environment: how to compute, how to speak. Keys and tokens stay
+ * behind.
  */
-static const char *const passed_prefixes[] = {"OMP_", "GOMP_", "DNNL_", "ONEDNN_", "DV_FAULT",
+static const char *const passed_prefixes[] = {"OMP_", "GOMP_", "DNNL_", "ONEDNN_",
     "LANG=", "LC_ALL=", "LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS="};
 
 static bool is_passed(const char *variable)
