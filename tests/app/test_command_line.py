@@ -343,6 +343,29 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(lines_of(done.stdout)[-1]["type"], "error")
         self.assertEqual(list((data / "datasets").iterdir()), [])
 
+    def on_small_disk(self, size, *arguments):
+        """Run a command with its data folder on a disk of this size; its output, then what is in the folder."""
+        disk = self.root / "disk"
+        disk.mkdir(exist_ok=True)
+        script = ('mount -t tmpfs -o size="$1" tmpfs "$2" || exit 77; disk=$2; shift 2; "$@"; status=$?; '
+                  'cd "$disk"; find . >&2; exit $status')
+        done = subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", size, disk, DV, *map(str, arguments),
+                               "--data", disk / "data", "--json"], capture_output=True, text=True, timeout=120)
+        if "unshare" in done.stderr or done.returncode == 77:
+            self.skipTest("a small disk cannot be mounted here")
+        return done.returncode, lines_of(done.stdout), done.stderr.splitlines()
+
+    def test_a_full_disk_is_said_and_leaves_nothing_half_made(self):
+        status, lines, files = self.on_small_disk("300k", "dataset", "create", "x", self.archive)
+        self.assertEqual(status, 1)
+        self.assertEqual(lines[-1]["status"], "NO_SPACE")
+        self.assertIn("No space left on device", lines[-1]["message"])
+        self.assertEqual([file for file in files if file.startswith("./data/datasets/")], [])
+        status, lines, files = self.on_small_disk("1500k", "train", self.archive, *QUICK)
+        self.assertEqual(status, 1)
+        self.assertEqual(lines[-1]["failure_reason"], "disk_full")
+        self.assertEqual([file for file in files if file.startswith("./data/models/") or file.endswith(".tmp")], [])
+
     def test_wrong_usage_is_exit_status_2(self):
         for arguments in ([], ["nothing"], ["train"], ["train", "a", "b"], ["train", "a", "--lr"],
                           ["train", self.archive, "--epochs", "0"], ["sample", "cats", "x.zip"],
