@@ -23,8 +23,8 @@ static const struct dv_action *find(
     return NULL;
 }
 
-int dv_actions_run(const struct dv_command_help *help, const struct dv_action *actions, int argc,
-    char **argv)
+int dv_actions_run(
+    const struct dv_command_help *help, const struct dv_action *actions, int argc, char **argv)
 {
     struct dv_common_options common = dv_common_options_default();
     const struct dv_option options[] = {DV_COMMON_OPTIONS(common), {0}};
@@ -40,7 +40,8 @@ int dv_actions_run(const struct dv_command_help *help, const struct dv_action *a
     }
     const struct dv_action *action = find(actions, &arguments);
     if (!action) {
-        (void)fprintf(stderr, "usage: %s\n", help->usage);
+        (void)fprintf(stderr, "dv: there is no '%.80s' with %zu arguments\nusage: %s\n",
+            arguments.items[0], arguments.count - 1, help->usage);
         dv_free(arguments.items);
         return DV_EXIT_USAGE;
     }

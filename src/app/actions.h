@@ -25,8 +25,8 @@ struct dv_action {
  * Parse, find the verb, open the data folder, run, close. `actions` ends with an entry without a
  * name. The result is the exit status.
  */
-int dv_actions_run(const struct dv_command_help *help, const struct dv_action *actions, int argc,
-    char **argv);
+int dv_actions_run(
+    const struct dv_command_help *help, const struct dv_action *actions, int argc, char **argv);
 
 /* What a verb `delete` says with --json. */
 void dv_actions_print_deleted(const struct dv_session *session, const char *id);

@@ -26,7 +26,7 @@ static const struct dv_command_help help = {
 static enum dv_status create(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
-    struct dv_dataset dataset;
+    struct dv_stored dataset;
 
     dv_session_print_events(session);
     enum dv_status status = dv_data_folder_lock(&session->folder, reterr);
@@ -43,7 +43,7 @@ static enum dv_status create(
     } else {
         dv_dataset_print(&dataset);
     }
-    dv_dataset_finish(&dataset);
+    dv_stored_finish(&dataset);
     return DV_OK;
 }
 
@@ -67,7 +67,7 @@ static enum dv_status list(
     }
     for (size_t i = 0; i < dv_json_count(records); i++) {
         const struct dv_json *record = dv_json_at(records, i);
-        (void)printf("%s  %8lld pictures  %4zu classes  %s\n", dv_json_get_string(record, "id", ""),
+        dv_print_line("%s  %8lld pictures  %4zu classes  %s", dv_json_get_string(record, "id", ""),
             (long long)dv_json_get_integer(record, "total_samples", 0),
             dv_json_count(dv_json_get(record, "classes")), dv_json_get_string(record, "name", ""));
     }
@@ -94,10 +94,10 @@ static struct dv_json *findings_to_json(const struct dv_pack *pack)
 
 static void print_classes(const struct dv_json *classes)
 {
-    (void)printf("%-32s %8s %8s %8s\n", "class", "train", "val", "test");
+    dv_print_line("%-32s %8s %8s %8s", "class", "train", "val", "test");
     for (size_t i = 0; i < dv_json_count(classes); i++) {
         const struct dv_json *row = dv_json_at(classes, i);
-        (void)printf("%-32.80s %8lld %8lld %8lld\n", dv_json_get_string(row, "name", ""),
+        dv_print_line("%-32.80s %8lld %8lld %8lld", dv_json_get_string(row, "name", ""),
             (long long)dv_json_get_integer(row, "train", 0),
             (long long)dv_json_get_integer(row, "val", 0),
             (long long)dv_json_get_integer(row, "test", 0));
@@ -111,18 +111,18 @@ static void print_findings(const struct dv_pack *pack)
     for (unsigned code = 0; code < DV_FINDING_CODE_COUNT; code++) {
         uint64_t total = dv_pack_finding_total(pack, (enum dv_finding_code)code);
         if (total > 0) {
-            (void)printf("%s: %llu\n", dv_finding_code_name((enum dv_finding_code)code),
+            dv_print_line("%s: %llu", dv_finding_code_name((enum dv_finding_code)code),
                 (unsigned long long)total);
         }
     }
     for (uint64_t i = 0; i < count && i < FINDINGS_SHOWN; i++) {
         struct dv_pack_finding finding;
         dv_pack_finding(pack, i, &finding);
-        (void)printf(
-            "  %s: %s: %s\n", finding.path, dv_finding_code_name(finding.code), finding.message);
+        dv_print_line(
+            "  %s: %s: %s", finding.path, dv_finding_code_name(finding.code), finding.message);
     }
     if (count > FINDINGS_SHOWN) {
-        (void)printf("  ... --json lists all %llu\n", (unsigned long long)count);
+        dv_print_line("  ... --json lists all %llu", (unsigned long long)count);
     }
 }
 
@@ -130,7 +130,7 @@ static enum dv_status show(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_pack_closep) struct dv_pack *pack = NULL;
-    struct dv_dataset dataset;
+    struct dv_stored dataset;
 
     enum dv_status status = dv_dataset_find(session, arguments[0], &dataset, reterr);
     if (status != DV_OK) {
@@ -148,7 +148,7 @@ static enum dv_status show(
         print_classes(dv_json_get(dataset.record, "classes"));
         print_findings(pack);
     }
-    dv_dataset_finish(&dataset);
+    dv_stored_finish(&dataset);
     return status;
 }
 
@@ -157,7 +157,7 @@ static enum dv_status show(
 static enum dv_status delete_one(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
-    struct dv_dataset dataset;
+    struct dv_stored dataset;
 
     enum dv_status status = dv_data_folder_lock(&session->folder, reterr);
     if (status == DV_OK) {
@@ -170,7 +170,7 @@ static enum dv_status delete_one(
     if (status == DV_OK) {
         dv_actions_print_deleted(session, dataset.id);
     }
-    dv_dataset_finish(&dataset);
+    dv_stored_finish(&dataset);
     return status;
 }
 

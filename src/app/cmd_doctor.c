@@ -9,8 +9,10 @@
 #include "base/sandbox.h"
 #include "base/text.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,12 +65,13 @@ static struct dv_json *describe_cpu(void)
     static const char *const wanted[] = {"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16",
         "amx_tile", "amx_bf16", "amx_int8", "asimd"};
     DV_CLEANUP(dv_freep) char *name = read_cpuinfo("model name");
-    DV_CLEANUP(dv_freep) char *flags = read_cpuinfo("flags");
+    DV_CLEANUP(dv_freep) char *x86_flags = read_cpuinfo("flags");
+    DV_CLEANUP(dv_freep) char *arm_flags = x86_flags ? NULL : read_cpuinfo("Features");
     struct dv_json *cpu = dv_json_object();
     struct dv_json *features = dv_json_array();
 
     for (size_t i = 0; i < DV_ARRAY_SIZE(wanted); i++) {
-        if (has_word(flags, wanted[i])) {
+        if (has_word(x86_flags ? x86_flags : arm_flags, wanted[i])) {
             dv_json_append(features, dv_json_string(wanted[i]));
         }
     }
@@ -104,7 +107,7 @@ static struct dv_json *read_lines(int fd)
 
     while (file && fgets(line, sizeof(line), file)) {
         line[strcspn(line, "\n")] = '\0';
-        dv_json_append(lines, dv_json_string(line));
+        dv_json_append(lines, dv_json_text(line));
     }
     if (file) {
         (void)fclose(file);
@@ -112,13 +115,22 @@ static struct dv_json *read_lines(int fd)
     return lines;
 }
 
+static struct dv_json *make_list(const char *only)
+{
+    struct dv_json *list = dv_json_array();
+
+    dv_json_append(list, dv_json_string(only));
+    return list;
+}
+
+/* What could not be applied; that it was not tried is no success either. */
 static struct dv_json *try_lock_in(void)
 {
     int pipes[2];
     int result;
 
-    if (pipe(pipes) != 0) {
-        return dv_json_array();
+    if (pipe2(pipes, O_CLOEXEC) != 0) {
+        return make_list("it could not be tried: no pipe");
     }
     pid_t pid = fork();
     if (pid == 0) {
@@ -126,7 +138,9 @@ static struct dv_json *try_lock_in(void)
     }
     (void)close(pipes[1]);
     struct dv_json *lines = read_lines(pipes[0]);
-    if (pid > 0 && waitpid(pid, &result, 0) == pid && WIFSIGNALED(result)) {
+    if (pid < 0) {
+        dv_json_append(lines, dv_json_string("it could not be tried: no process"));
+    } else if (waitpid(pid, &result, 0) != pid || !WIFEXITED(result)) {
         dv_json_append(lines, dv_json_string("the locked-in process was killed"));
     }
     return lines;
@@ -156,15 +170,30 @@ static struct dv_json *describe_memory(void)
     return memory;
 }
 
+/* Of the disk that holds the folder, or would: that of the nearest one above it that is there. */
+static enum dv_status find_free_space(const char *folder, uint64_t *ret_size)
+{
+    char path[DV_PATH_SIZE];
+
+    enum dv_status status = dv_path_format(path, NULL, "%s", folder);
+    while (status == DV_OK && !dv_path_is_folder(path)) {
+        char *slash = strrchr(path, '/');
+        if (!slash) {
+            return dv_folder_free_space(".", ret_size, NULL);
+        }
+        slash[slash == path] = '\0';
+    }
+    return status == DV_OK ? dv_folder_free_space(path, ret_size, NULL) : status;
+}
+
 static struct dv_json *describe_disk(const char *folder)
 {
     struct dv_json *disk = dv_json_object();
     uint64_t free_size;
-    bool exists = dv_path_is_folder(folder);
 
-    dv_json_set_string(disk, "data", folder);
-    dv_json_set_bool(disk, "exists", exists);
-    if (dv_folder_free_space(exists ? folder : ".", &free_size, NULL) == DV_OK) {
+    dv_json_set_text(disk, "data", folder);
+    dv_json_set_bool(disk, "exists", dv_path_is_folder(folder));
+    if (find_free_space(folder, &free_size) == DV_OK) {
         dv_json_set_integer(disk, "free_bytes", (int64_t)free_size);
     }
     return disk;
@@ -178,8 +207,8 @@ static struct dv_json *describe_llm(void)
     bool has_groq = getenv("GROQ_API_KEY") != NULL;
 
     dv_json_set_bool(llm, "is_configured", url != NULL || has_groq);
-    dv_json_set_string(llm, "base_url", url ? url : has_groq ? "Groq" : NULL);
-    dv_json_set_string(llm, "model", getenv("DV_LLM_MODEL"));
+    dv_json_set_text(llm, "base_url", url ? url : has_groq ? "Groq" : NULL);
+    dv_json_set_text(llm, "model", getenv("DV_LLM_MODEL"));
     return llm;
 }
 

@@ -7,8 +7,9 @@
 #include "app/model_store.h"
 #include "app/session.h"
 #include "base/alloc.h"
-#include "base/hash.h"
 #include "base/json.h"
+#include "base/text.h"
+#include "spec/dataset.h"
 
 #include <stdio.h>
 
@@ -41,18 +42,18 @@ static void print_result(const struct request *request, struct dv_json *result)
     }
     int64_t total = dv_json_get_integer(result, "total", 0);
     if (total == 0) {
-        (void)printf("the split '%s' is empty\n", request->split);
+        dv_print_line("the split '%s' is empty", request->split);
         return;
     }
-    (void)printf("%-24s %9s %9s %9s %7s\n", "class", "precision", "recall", "f1", "total");
+    dv_print_line("%-24s %9s %9s %9s %7s", "class", "precision", "recall", "f1", "total");
     for (size_t i = 0; i < dv_json_count(classes); i++) {
         const struct dv_json *row = dv_json_at(classes, i);
-        (void)printf("%-24.80s %8.1f%% %8.1f%% %8.1f%% %7lld\n",
+        dv_print_line("%-24.80s %8.1f%% %8.1f%% %8.1f%% %7lld",
             dv_json_get_string(row, "class", ""), 100 * dv_json_get_number(row, "precision", 0),
             100 * dv_json_get_number(row, "recall", 0), 100 * dv_json_get_number(row, "f1", 0),
             (long long)dv_json_get_integer(row, "total", 0));
     }
-    (void)printf("accuracy %.2f %% (%lld of %lld), loss %.4f\n",
+    dv_print_line("accuracy %.2f %% (%lld of %lld), loss %.4f",
         100 * dv_json_get_number(result, "accuracy", 0),
         (long long)dv_json_get_integer(result, "correct", 0), (long long)total,
         dv_json_get_number(result, "loss", 0));
@@ -60,7 +61,7 @@ static void print_result(const struct request *request, struct dv_json *result)
 
 /* Have the worker measure; its result is read from `scratch`. */
 static enum dv_status measure(struct dv_session *session, const struct request *request,
-    const char *model_folder, const struct dv_dataset *dataset, const char *scratch,
+    const char *model_folder, const struct dv_stored *dataset, const char *scratch,
     struct dv_json **ret_result, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *options = dv_json_object();
@@ -89,23 +90,16 @@ static enum dv_status measure(struct dv_session *session, const struct request *
 }
 
 static enum dv_status evaluate_in_scratch(struct dv_session *session, const struct request *request,
-    const char *model_folder, const struct dv_dataset *dataset, struct dv_json **ret_result,
+    const char *model_folder, const struct dv_stored *dataset, struct dv_json **ret_result,
     struct dv_error *reterr)
 {
-    char scratch[DV_PATH_SIZE], id[DV_UUID_TEXT_SIZE];
+    struct dv_scratch scratch;
 
-    dv_uuid_make(id);
-    enum dv_status status =
-        dv_path_format(scratch, reterr, "%s/cache/evaluate-%s", session->folder.path, id);
+    enum dv_status status = dv_scratch_open(&session->folder, &scratch, reterr);
     if (status == DV_OK) {
-        status = dv_folder_make(scratch, reterr);
+        status = measure(session, request, model_folder, dataset, scratch.path, ret_result, reterr);
+        dv_scratch_close(&scratch);
     }
-    if (status != DV_OK) {
-        return status;
-    }
-    status = measure(session, request, model_folder, dataset, scratch, ret_result, reterr);
-    enum dv_status removed = dv_folder_remove(scratch, NULL);
-    (void)removed; /* it is in the cache, where nothing matters */
     return status;
 }
 
@@ -113,7 +107,7 @@ static enum dv_status evaluate(
     struct dv_session *session, const struct request *request, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
-    struct dv_dataset dataset;
+    struct dv_stored dataset;
     char model_folder[DV_PATH_SIZE];
 
     enum dv_status status = dv_model_resolve(session, request->model, model_folder, reterr);
@@ -127,8 +121,20 @@ static enum dv_status evaluate(
     if (status == DV_OK) {
         print_result(request, result);
     }
-    dv_dataset_finish(&dataset);
+    dv_stored_finish(&dataset);
     return status;
+}
+
+static enum dv_status take_split(void *user, const char *text, struct dv_error *reterr)
+{
+    enum dv_split split;
+
+    if (!dv_text_equal(text, "all") && !dv_split_from_name(text, &split)) {
+        return dv_fail(
+            reterr, DV_INVALID, "there is no '%.40s'; there is train, val, test, all", text);
+    }
+    *(const char **)user = text;
+    return DV_OK;
 }
 
 int dv_cmd_evaluate(int argc, char **argv)
@@ -138,7 +144,8 @@ int dv_cmd_evaluate(int argc, char **argv)
         {.name = "split",
             .value = "S",
             .help = "train, val, test (default) or all",
-            .text = &request.split},
+            .take = take_split,
+            .user = &request.split},
         DV_COMMON_OPTIONS(request.common),
         {0},
     };

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #define RECORD_NAME "record.json"
@@ -20,9 +21,14 @@ static const struct dv_command_help help = {
 
 static void print_row(const struct dv_json *record)
 {
-    (void)printf("%s  %6.2f %%  %-10s %s\n", dv_json_get_string(record, "id", ""),
-        100 * dv_json_get_number(record, "accuracy", 0), dv_json_get_string(record, "strategy", ""),
-        dv_json_get_string(record, "name", ""));
+    double accuracy = dv_json_get_number(record, "accuracy", (double)NAN);
+    char text[16] = "-"; /* it was measured on nothing */
+
+    if (isfinite(accuracy)) {
+        (void)snprintf(text, sizeof(text), "%.2f %%", 100 * accuracy);
+    }
+    dv_print_line("%s  %8s  %-10s %s", dv_json_get_string(record, "id", ""), text,
+        dv_json_get_string(record, "strategy", ""), dv_json_get_string(record, "name", ""));
 }
 
 static enum dv_status list(

@@ -34,10 +34,10 @@ static int write_shapes(const struct request *request, const char *path)
     if (request->is_json) {
         struct dv_json *line = dv_json_object();
         dv_json_set_string(line, "type", "result");
-        dv_json_set_string(line, "path", path);
+        dv_json_set_text(line, "path", path);
         dv_print_json(line);
     } else {
-        (void)printf("%s\n", path);
+        dv_print_line("%s", path);
     }
     return DV_EXIT_DONE;
 }

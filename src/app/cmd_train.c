@@ -38,6 +38,7 @@ struct request {
     struct dv_json *overrides; /* its hyperparameters */
     bool is_resume;
     bool is_detached;
+    bool is_refused; /* with problems, which were printed */
 };
 
 /* --- Options ---------------------------------------------------------------------------- */
@@ -127,90 +128,38 @@ static enum dv_status take_arch(void *user, const char *text, struct dv_error *r
     return status;
 }
 
+#define OPTION(name_, value_, take_, help_)                                                        \
+    {                                                                                              \
+        .name = (name_), .value = (value_), .help = (help_), .take = (take_), .user = request      \
+    }
+
 static int parse(int argc, char **argv, struct request *request, struct dv_arguments *ret_arguments,
     bool *ret_is_over)
 {
     const struct dv_option options[] = {
-        {.name = "name", .value = "N", .help = "of the model", .take = take_name, .user = request},
-        {.name = "strategy",
-            .value = "S",
-            .help = "auto (default), native; `dv worker --describe` lists them",
-            .take = take_strategy,
-            .user = request},
-        {.name = "set",
-            .value = "key=value",
-            .help = "a hyperparameter; may be given often",
-            .take = take_set,
-            .user = request},
-        {.name = "arch",
-            .value = "FILE.json",
-            .help = "an architecture file, or a preset: resnet20, small_cnn, ...",
-            .take = take_arch,
-            .user = request},
-        {.name = "timeout",
-            .value = "S",
-            .help = "stop after so many seconds",
-            .take = take_timeout,
-            .user = request},
-        {.name = "seed",
-            .value = "N",
-            .help = "of everything random",
-            .take = take_seed,
-            .user = request},
-        {.name = "max-iterations",
-            .value = "N",
-            .help = "of strategies that try several networks",
-            .take = take_max_iterations,
-            .user = request},
-        {.name = "target-accuracy",
-            .value = "X",
-            .help = "stop once validation reaches it (0..1)",
-            .take = take_target,
-            .user = request},
-        {.name = "device",
-            .value = "D",
-            .help = "auto (default) or cpu",
-            .take = take_device,
-            .user = request},
-        {.name = "base",
-            .value = "MODEL-ID",
-            .help = "a model to start from",
-            .take = take_base,
-            .user = request},
-        {.name = "max-restarts",
-            .value = "N",
-            .help = "of a worker that dies (default 3)",
-            .take = take_max_restarts,
-            .user = request},
+        OPTION("name", "N", take_name, "of the model"),
+        OPTION("strategy", "S", take_strategy,
+            "auto (default), native; `dv worker --describe` lists them"),
+        OPTION("set", "key=value", take_set, "a hyperparameter; may be given often"),
+        OPTION("arch", "FILE.json", take_arch,
+            "an architecture file, or a preset: resnet20, small_cnn, ..."),
+        OPTION("timeout", "S", take_timeout, "stop after so many seconds"),
+        OPTION("seed", "N", take_seed, "of everything random"),
+        OPTION(
+            "max-iterations", "N", take_max_iterations, "of strategies that try several networks"),
+        OPTION("target-accuracy", "X", take_target, "stop once validation reaches it (0..1)"),
+        OPTION("device", "D", take_device, "auto (default) or cpu"),
+        OPTION("base", "MODEL-ID", take_base, "a model to start from"),
+        OPTION("max-restarts", "N", take_max_restarts, "of a worker that dies (default 3)"),
         {.name = "resume",
             .help = "go on with the job that has the same arguments",
             .flag = &request->is_resume},
         {.name = "detach", .help = "needs a server", .flag = &request->is_detached},
-        {.name = "lr",
-            .value = "X",
-            .help = "short for --set learning_rate=X",
-            .take = take_learning_rate,
-            .user = request},
-        {.name = "batch-size",
-            .value = "N",
-            .help = "short for --set batch_size=N",
-            .take = take_batch_size,
-            .user = request},
-        {.name = "epochs",
-            .value = "N",
-            .help = "short for --set epochs=N",
-            .take = take_epochs,
-            .user = request},
-        {.name = "optimizer",
-            .value = "O",
-            .help = "short for --set optimizer=O",
-            .take = take_optimizer,
-            .user = request},
-        {.name = "dropout",
-            .value = "X",
-            .help = "short for --set dropout=X",
-            .take = take_dropout,
-            .user = request},
+        OPTION("lr", "X", take_learning_rate, "short for --set learning_rate=X"),
+        OPTION("batch-size", "N", take_batch_size, "short for --set batch_size=N"),
+        OPTION("epochs", "N", take_epochs, "short for --set epochs=N"),
+        OPTION("optimizer", "O", take_optimizer, "short for --set optimizer=O"),
+        OPTION("dropout", "X", take_dropout, "short for --set dropout=X"),
         DV_COMMON_OPTIONS(request->common),
         {0},
     };
@@ -224,6 +173,8 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
     }
     return result;
 }
+
+#undef OPTION
 
 /* --- The request ------------------------------------------------------------------------ */
 
@@ -245,8 +196,8 @@ static void print_problems(bool is_json, const struct dv_problems *problems)
 }
 
 /* Check the request for this data set; problems are said here. */
-static enum dv_status check(const struct request *request, const char *dataset_id,
-    struct dv_arena *arena, struct dv_job_spec **ret_spec, struct dv_error *reterr)
+static enum dv_status check(struct request *request, const char *dataset_id, struct dv_arena *arena,
+    struct dv_job_spec **ret_spec, struct dv_error *reterr)
 {
     const struct dv_capabilities capabilities = {.strategies = dv_train_strategy_names()};
     struct dv_problems problems;
@@ -257,7 +208,7 @@ static enum dv_status check(const struct request *request, const char *dataset_i
         dv_job_spec_parse(request->json, &capabilities, arena, &problems, ret_spec, reterr);
     if (status != DV_OK && problems.count > 0) {
         print_problems(request->common.is_json, &problems);
-        reterr->text[0] = '\0'; /* all is said */
+        request->is_refused = true;
     }
     return status;
 }
@@ -272,19 +223,23 @@ static void print_result(const struct dv_session *session, struct dv_json *resul
         dv_print_json(dv_json_ref(result));
         return;
     }
+    /* Where there is no test split, the validation split's figures stand for the model. */
+    const char *split = dv_json_get_string(dv_json_get(result, "metrics"), "split", NULL);
+    bool is_test = dv_text_equal(split, "test");
     if (isfinite(accuracy)) {
-        (void)printf("test accuracy %.2f %%\n", 100 * accuracy);
+        dv_print_line("%s accuracy %.2f %%%s", is_test ? "test" : "validation", 100 * accuracy,
+            is_test ? "" : ": the data set has no test split");
     } else {
-        (void)puts("test accuracy unknown: the data set has no test split");
+        dv_print_line("accuracy unknown: the data set has no test split");
     }
-    (void)printf("model %s\n", dv_json_get_string(result, "model_id", ""));
-    (void)printf("%s\n", dv_json_get_string(result, "model_path", ""));
+    dv_print_line("model %s", dv_json_get_string(result, "model_id", ""));
+    dv_print_line("%s", dv_json_get_string(result, "model_path", ""));
 }
 
 /* The one to go on with, or a new one: the command before may have been killed too early. */
 static enum dv_status get_job(struct dv_session *session, const struct request *request,
-    const struct dv_job_spec *spec, const struct dv_dataset *dataset,
-    struct dv_training_job *ret_job, struct dv_error *reterr)
+    const struct dv_job_spec *spec, const struct dv_stored *dataset, struct dv_stored *ret_job,
+    struct dv_error *reterr)
 {
     if (request->is_resume) {
         enum dv_status status = dv_training_job_find(session, spec, ret_job, reterr);
@@ -298,10 +253,10 @@ static enum dv_status get_job(struct dv_session *session, const struct request *
 }
 
 static enum dv_status run_job(struct dv_session *session, const struct request *request,
-    const struct dv_job_spec *spec, const struct dv_dataset *dataset,
+    const struct dv_job_spec *spec, const struct dv_stored *dataset,
     enum dv_failure_reason *ret_reason, struct dv_error *reterr)
 {
-    struct dv_training_job job;
+    struct dv_stored job;
     DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
 
     enum dv_status status = get_job(session, request, spec, dataset, &job, reterr);
@@ -315,17 +270,17 @@ static enum dv_status run_job(struct dv_session *session, const struct request *
     if (status == DV_CANCELLED) {
         dv_error_prefix(reterr, "stopped; the same command with --resume goes on from here");
     }
-    dv_training_job_finish(&job);
+    dv_stored_finish(&job);
     return status;
 }
 
 /* The data set and then the job; failures before the job have no typed reason. */
-static enum dv_status train(struct dv_session *session, const struct request *request,
-    const char *source, const char **ret_reason, struct dv_error *reterr)
+static enum dv_status train(struct dv_session *session, struct request *request, const char *source,
+    const char **ret_reason, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(ARENA_SIZE_MAX);
     struct dv_job_spec *spec;
-    struct dv_dataset dataset;
+    struct dv_stored dataset;
     enum dv_failure_reason reason = DV_FAILURE_ERROR;
 
     enum dv_status status = check(request, NO_DATASET_ID, arena, &spec, reterr);
@@ -347,11 +302,11 @@ static enum dv_status train(struct dv_session *session, const struct request *re
         /* `error` says no more than the message does */
         *ret_reason = reason == DV_FAILURE_ERROR ? NULL : dv_failure_reason_name(reason);
     }
-    dv_dataset_finish(&dataset);
+    dv_stored_finish(&dataset);
     return status;
 }
 
-static int run(const struct request *request, const char *source)
+static int run(struct request *request, const char *source)
 {
     struct dv_session session;
     struct dv_error error = {0};
@@ -367,8 +322,8 @@ static int run(const struct request *request, const char *source)
     if (status == DV_OK) {
         return DV_EXIT_DONE;
     }
-    if (!error.text[0]) {
-        return DV_EXIT_USAGE; /* what is wrong with the request was said where it was found */
+    if (request->is_refused) {
+        return DV_EXIT_USAGE;
     }
     return dv_command_fail_reason(request->common.is_json, &error, reason);
 }

@@ -3,8 +3,10 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/text.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -60,9 +62,11 @@ int dv_command_fail_reason(bool is_json, const struct dv_error *error, const cha
         dv_json_set_string(line, "message", error->text);
         dv_print_json(line);
     } else {
+        DV_CLEANUP(dv_freep) char *text = dv_strdup(error->text);
+        dv_text_make_printable(text);
         (void)fflush(stdout);
-        (void)fprintf(stderr, "dv: %s%s%s%s\n", error->text, reason ? " (" : "",
-            reason ? reason : "", reason ? ")" : "");
+        (void)fprintf(stderr, "dv: %s%s%s%s\n", text, reason ? " (" : "", reason ? reason : "",
+            reason ? ")" : "");
     }
     return error->status == DV_CANCELLED ? DV_EXIT_INTERRUPTED : DV_EXIT_FAILED;
 }
@@ -70,6 +74,21 @@ int dv_command_fail_reason(bool is_json, const struct dv_error *error, const cha
 int dv_command_fail(bool is_json, const struct dv_error *error)
 {
     return dv_command_fail_reason(is_json, error, NULL);
+}
+
+void dv_print_line(const char *format, ...)
+{
+    va_list arguments;
+    char *line;
+
+    va_start(arguments, format);
+    int length = vasprintf(&line, format, arguments);
+    va_end(arguments);
+    if (length >= 0) {
+        dv_text_make_printable(line);
+        (void)puts(line);
+        dv_free(line);
+    }
 }
 
 void dv_print_json(struct dv_json *value)

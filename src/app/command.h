@@ -74,6 +74,9 @@ int dv_command_begin(const struct dv_command_help *help, const struct dv_option 
 int dv_command_fail(bool is_json, const struct dv_error *error);
 int dv_command_fail_reason(bool is_json, const struct dv_error *error, const char *reason);
 
+/* A line on standard output; whatever is in the values, a terminal obeys none of it. */
+void dv_print_line(const char *format, ...) DV_PRINTF(1, 2);
+
 /* One JSON value as a line on standard output, flushed. Takes the value. */
 void dv_print_json(struct dv_json *value);
 

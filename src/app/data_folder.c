@@ -10,39 +10,52 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOCK_TRIES 20 /* a tenth of a second apart: one that was just killed may linger */
 
 static const char *const kinds[] = {"datasets", "models", "jobs", "cache"};
 
+/* Its true path, if it is there; else it stays as it was given. */
+static enum dv_status resolve(struct dv_data_folder *folder, struct dv_error *reterr)
+{
+    char path[DV_PATH_SIZE];
+
+    _Static_assert(sizeof(path) >= PATH_MAX, "realpath() writes up to PATH_MAX bytes");
+    if (!realpath(folder->path, path)) {
+        return errno == ENOENT ? DV_OK
+                               : dv_fail_errno(reterr, errno, "cannot resolve %s", folder->path);
+    }
+    if (!dv_path_is_folder(path)) {
+        return dv_fail(reterr, DV_CONFLICT, "%s is no folder", folder->path);
+    }
+    if (!dv_text_is_utf8(path, strlen(path))) {
+        return dv_fail(reterr, DV_INVALID,
+            "the path of the data folder is not UTF-8: choose another with --data");
+    }
+    memcpy(folder->path, path, sizeof(path));
+    return DV_OK;
+}
+
 enum dv_status dv_data_folder_open(
     const char *path, struct dv_data_folder *ret_folder, struct dv_error *reterr)
 {
     struct dv_data_folder folder = {.lock_fd = -1};
-    char part[DV_PATH_SIZE];
 
     assert(ret_folder);
-    enum dv_status status = dv_folder_make(path, reterr);
-    if (status != DV_OK) {
-        return status;
+    enum dv_status status = dv_path_format(folder.path, reterr, "%s", path);
+    if (status == DV_OK) {
+        status = resolve(&folder, reterr);
     }
-    _Static_assert(sizeof(folder.path) >= PATH_MAX, "realpath() writes up to PATH_MAX bytes");
-    if (!realpath(path, folder.path)) {
-        return dv_fail_errno(reterr, errno, "cannot resolve %s", path);
+    if (status == DV_OK) {
+        *ret_folder = folder;
     }
-    for (size_t i = 0; i < DV_ARRAY_SIZE(kinds); i++) {
-        status = dv_path_format(part, reterr, "%s/%s", folder.path, kinds[i]);
-        if (status == DV_OK) {
-            status = dv_folder_make(part, reterr);
-        }
-        if (status != DV_OK) {
-            return status;
-        }
-    }
-    *ret_folder = folder;
-    return DV_OK;
+    return status;
 }
 
 void dv_data_folder_close(struct dv_data_folder *folder)
@@ -78,6 +91,14 @@ static enum dv_status take_lock(int fd, const char *path, struct dv_error *reter
     return DV_OK;
 }
 
+/* Does whoever makes this still live? A scratch folder is locked for as long as it is used. */
+static bool is_in_use(const char *path)
+{
+    DV_CLEANUP(dv_file_closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+}
+
 /* What begins with a dot in a kind's folder was being made by one that no longer lives. */
 static enum dv_status sweep(
     const struct dv_data_folder *folder, const char *kind, struct dv_error *reterr)
@@ -92,7 +113,7 @@ static enum dv_status sweep(
             continue;
         }
         status = dv_path_format(path, reterr, "%s/%s/%s", folder->path, kind, entry->d_name);
-        if (status == DV_OK) {
+        if (status == DV_OK && !is_in_use(path)) {
             status = dv_folder_remove(path, reterr);
         }
     }
@@ -102,10 +123,31 @@ static enum dv_status sweep(
     return status;
 }
 
-static enum dv_status write_owner(int fd, const char *text, struct dv_error *reterr)
+static enum dv_status make_folders(struct dv_data_folder *folder, struct dv_error *reterr)
 {
+    char path[DV_PATH_SIZE];
+
+    enum dv_status status = dv_folder_make(folder->path, reterr);
+    if (status == DV_OK) {
+        status = resolve(folder, reterr);
+    }
+    for (size_t i = 0; i < DV_ARRAY_SIZE(kinds) && status == DV_OK; i++) {
+        status = dv_path_format(path, reterr, "%s/%s", folder->path, kinds[i]);
+        if (status == DV_OK) {
+            status = dv_folder_make(path, reterr);
+        }
+    }
+    return status;
+}
+
+/* Say in the lock's file who holds it, and where a server is to be found ("" for none). */
+static enum dv_status write_owner(int fd, const char *url, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep)
+    char *text = dv_strprintf("pid %d\n%s%s", (int)getpid(), url, url[0] ? "\n" : "");
+
     if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0) {
-        return dv_fail_errno(reterr, errno, "cannot write the lock");
+        return dv_fail_errno(reterr, errno, "cannot write the lock of the data folder");
     }
     return dv_file_write_all(fd, text, strlen(text), reterr);
 }
@@ -113,22 +155,22 @@ static enum dv_status write_owner(int fd, const char *text, struct dv_error *ret
 enum dv_status dv_data_folder_name_server(
     struct dv_data_folder *folder, const char *url, struct dv_error *reterr)
 {
-    DV_CLEANUP(dv_freep) char *text = dv_strprintf("pid %d\n%s\n", (int)getpid(), url);
-
     assert(folder->lock_fd >= 0);
-    return write_owner(folder->lock_fd, text, reterr);
+    return write_owner(folder->lock_fd, url, reterr);
 }
 
 enum dv_status dv_data_folder_lock(struct dv_data_folder *folder, struct dv_error *reterr)
 {
     char path[DV_PATH_SIZE];
-    char owner[64];
 
     assert(folder);
     if (folder->lock_fd >= 0) {
         return DV_OK;
     }
-    enum dv_status status = dv_path_format(path, reterr, "%s/lock", folder->path);
+    enum dv_status status = make_folders(folder, reterr);
+    if (status == DV_OK) {
+        status = dv_path_format(path, reterr, "%s/lock", folder->path);
+    }
     if (status != DV_OK) {
         return status;
     }
@@ -137,11 +179,9 @@ enum dv_status dv_data_folder_lock(struct dv_data_folder *folder, struct dv_erro
         return dv_fail_errno(reterr, errno, "cannot open %s", path);
     }
     status = take_lock(fd, folder->path, reterr);
-    if (status != DV_OK) {
-        return status;
+    if (status == DV_OK) {
+        status = write_owner(fd, "", reterr);
     }
-    (void)snprintf(owner, sizeof(owner), "pid %d\n", (int)getpid());
-    status = write_owner(fd, owner, reterr);
     for (size_t i = 0; i < DV_ARRAY_SIZE(kinds) && status == DV_OK; i++) {
         status = sweep(folder, kinds[i], reterr);
     }
@@ -150,6 +190,47 @@ enum dv_status dv_data_folder_lock(struct dv_data_folder *folder, struct dv_erro
         fd = -1;
     }
     return status;
+}
+
+/* --- Scratch folders -------------------------------------------------------------------- */
+
+/* False: somebody who swept was quicker than our lock. */
+static bool lock_scratch(struct dv_scratch *scratch)
+{
+    struct stat info;
+
+    scratch->fd = open(scratch->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return scratch->fd >= 0 && flock(scratch->fd, LOCK_EX | LOCK_NB) == 0 &&
+           fstat(scratch->fd, &info) == 0 && info.st_nlink > 0;
+}
+
+enum dv_status dv_scratch_open(
+    const struct dv_data_folder *folder, struct dv_scratch *ret_scratch, struct dv_error *reterr)
+{
+    struct dv_scratch scratch = {.fd = -1};
+    char id[DV_UUID_TEXT_SIZE];
+
+    dv_uuid_make(id);
+    enum dv_status status = dv_path_format(scratch.path, reterr, "%s/cache/.%s", folder->path, id);
+    if (status == DV_OK) {
+        status = dv_folder_make(scratch.path, reterr);
+    }
+    if (status == DV_OK && !lock_scratch(&scratch)) {
+        dv_scratch_close(&scratch);
+        status = dv_fail(reterr, DV_CONFLICT, "%s is gone: try again", scratch.path);
+    }
+    if (status == DV_OK) {
+        *ret_scratch = scratch;
+    }
+    return status;
+}
+
+void dv_scratch_close(struct dv_scratch *scratch)
+{
+    enum dv_status status = dv_folder_remove(scratch->path, NULL);
+
+    (void)status; /* the next command that locks DATA sweeps it */
+    dv_file_closep(&scratch->fd);
 }
 
 /* --- Records ---------------------------------------------------------------------------- */
@@ -171,7 +252,39 @@ enum dv_status dv_data_folder_record(const struct dv_data_folder *folder, const 
     if (!dv_path_exists(path)) {
         return dv_fail(reterr, DV_NOT_FOUND, "there is no %.*s %s", noun_size, kind, id);
     }
-    return dv_json_read_file(path, DV_RECORD_SIZE_MAX, ret_record, reterr);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *record = NULL;
+    status = dv_json_read_file(path, DV_RECORD_SIZE_MAX, &record, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    /* A role may have written it: what it says must not lead anywhere else. */
+    if (!dv_text_equal(dv_json_get_string(record, "id", NULL), id)) {
+        return dv_fail(
+            reterr, DV_CORRUPT, "the record of the %.*s %s is damaged", noun_size, kind, id);
+    }
+    *ret_record = record;
+    record = NULL;
+    return DV_OK;
+}
+
+enum dv_status dv_data_folder_adopt(const struct dv_data_folder *folder, const char *kind,
+    struct dv_json *record, struct dv_stored *ret_stored, struct dv_error *reterr)
+{
+    struct dv_stored stored = {.record = record, .id = dv_json_get_string(record, "id", "")};
+
+    enum dv_status status =
+        dv_path_format(stored.folder, reterr, "%s/%s/%s", folder->path, kind, stored.id);
+    if (status != DV_OK) {
+        dv_stored_finish(&stored);
+        return status;
+    }
+    *ret_stored = stored;
+    return DV_OK;
+}
+
+void dv_stored_finish(struct dv_stored *stored)
+{
+    stored->record = dv_json_unref(stored->record);
 }
 
 struct record {
@@ -210,17 +323,19 @@ enum dv_status dv_data_folder_records(const struct dv_data_folder *folder, const
         return status;
     }
     DIR *stream = opendir(path);
-    if (!stream) {
+    if (!stream && errno != ENOENT) {
         return dv_fail_errno(reterr, errno, "cannot list %s", path);
     }
-    while ((entry = readdir(stream))) {
+    while (stream && (entry = readdir(stream))) {
         struct dv_json *json;
         if (dv_data_folder_record(folder, kind, entry->d_name, name, &json, NULL) == DV_OK) {
             records = dv_realloc(records, (count + 1) * sizeof(*records));
             records[count++] = (struct record){json, dv_json_get_string(json, "created_at", "")};
         }
     }
-    (void)closedir(stream);
+    if (stream) {
+        (void)closedir(stream);
+    }
     *ret_records = sort_records(records, count);
     return DV_OK;
 }
@@ -251,4 +366,20 @@ enum dv_status dv_data_folder_delete(
         status = dv_folder_remove(doomed, reterr);
     }
     return status;
+}
+
+void dv_data_folder_discard(const struct dv_data_folder *folder, const char *path)
+{
+    char doomed[DV_PATH_SIZE], id[DV_UUID_TEXT_SIZE];
+
+    assert(folder->lock_fd >= 0);
+    dv_uuid_make(id);
+    enum dv_status status = dv_path_format(doomed, NULL, "%s/cache/.%s", folder->path, id);
+    if (status == DV_OK) {
+        status = dv_file_rename(path, doomed, NULL);
+    }
+    if (status == DV_OK) {
+        status = dv_folder_remove(doomed, NULL);
+    }
+    (void)status; /* it is in nobody's way */
 }

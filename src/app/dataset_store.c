@@ -7,44 +7,29 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "spec/limits.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define HASH_BLOCK_SIZE (1u << 20)
+#define KIND "datasets"
 #define RECORD_NAME "dataset.json"
 
-void dv_dataset_finish(struct dv_dataset *dataset)
-{
-    dataset->record = dv_json_unref(dataset->record);
-}
-
-static enum dv_status adopt(struct dv_session *session, struct dv_json *record,
-    struct dv_dataset *ret_dataset, struct dv_error *reterr)
-{
-    struct dv_dataset dataset = {.record = record, .id = dv_json_get_string(record, "id", "")};
-
-    enum dv_status status =
-        dv_path_format(dataset.folder, reterr, "%s/datasets/%s", session->folder.path, dataset.id);
-    if (status != DV_OK) {
-        dv_json_unref(record);
-        return status;
-    }
-    *ret_dataset = dataset;
-    return DV_OK;
-}
-
 enum dv_status dv_dataset_find(struct dv_session *session, const char *id,
-    struct dv_dataset *ret_dataset, struct dv_error *reterr)
+    struct dv_stored *ret_dataset, struct dv_error *reterr)
 {
     struct dv_json *record;
 
     enum dv_status status =
-        dv_data_folder_record(&session->folder, "datasets", id, RECORD_NAME, &record, reterr);
-    return status == DV_OK ? adopt(session, record, ret_dataset, reterr) : status;
+        dv_data_folder_record(&session->folder, KIND, id, RECORD_NAME, &record, reterr);
+    return status == DV_OK
+               ? dv_data_folder_adopt(&session->folder, KIND, record, ret_dataset, reterr)
+               : status;
 }
 
 /* --- Finding one that is there already -------------------------------------------------- */
@@ -101,17 +86,19 @@ static struct dv_json *find_like(
 
 /* DV_NOT_FOUND without a message: there is none. */
 static enum dv_status reuse(struct dv_session *session, const char *key, const char *value,
-    const char *not_id, struct dv_dataset *ret_dataset, struct dv_error *reterr)
+    const char *not_id, struct dv_stored *ret_dataset, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *records = NULL;
 
     enum dv_status status =
-        dv_data_folder_records(&session->folder, "datasets", RECORD_NAME, &records, reterr);
+        dv_data_folder_records(&session->folder, KIND, RECORD_NAME, &records, reterr);
     if (status != DV_OK) {
         return status;
     }
     struct dv_json *record = find_like(records, key, value, not_id);
-    return record ? adopt(session, dv_json_ref(record), ret_dataset, reterr) : DV_NOT_FOUND;
+    return record ? dv_data_folder_adopt(
+                        &session->folder, KIND, dv_json_ref(record), ret_dataset, reterr)
+                  : DV_NOT_FOUND;
 }
 
 /* --- Making one ------------------------------------------------------------------------- */
@@ -148,22 +135,33 @@ static char *make_name(const char *path)
     return name;
 }
 
+static enum dv_status check_name(const char *name, struct dv_error *reterr)
+{
+    size_t size = name ? strlen(name) : 1;
+
+    if (size == 0 || size > DV_NAME_SIZE_MAX) {
+        return dv_fail(reterr, DV_INVALID, "the name of a data set has 1 to %u bytes, not %zu",
+            DV_NAME_SIZE_MAX, size);
+    }
+    if (name && !dv_text_is_utf8(name, size)) {
+        return dv_fail(reterr, DV_INVALID, "the name '%s' is not UTF-8", name);
+    }
+    return DV_OK;
+}
+
 static void report_findings(struct dv_session *session, const struct dv_json *findings)
 {
     struct dv_buffer text = DV_BUFFER_INIT(4096);
-    struct dv_json *copy;
 
     if (dv_json_count(findings) == 0) {
         return;
     }
-    copy = dv_json_copy(findings);
     dv_buffer_append_text(&text, "findings:");
-    for (void *at = dv_json_first(copy); at; at = dv_json_next(copy, at)) {
+    for (void *at = dv_json_first(findings); at; at = dv_json_next(findings, at)) {
         dv_buffer_printf(&text, " %s %lld", dv_json_key(at),
             (long long)dv_json_to_integer(dv_json_value(at), 0));
     }
     dv_session_say(session, "info", dv_buffer_text(&text));
-    dv_json_unref(copy);
     dv_buffer_finish(&text);
 }
 
@@ -195,7 +193,7 @@ static enum dv_status run_ingest(struct dv_session *session, const char *path, c
 
 /* Ingest into a staging folder and rename it into its place. */
 static enum dv_status make(struct dv_session *session, const char *path, const char *name,
-    struct dv_dataset *ret_dataset, struct dv_error *reterr)
+    struct dv_stored *ret_dataset, struct dv_error *reterr)
 {
     char id[DV_UUID_TEXT_SIZE];
     char staging[DV_PATH_SIZE], place[DV_PATH_SIZE];
@@ -226,9 +224,9 @@ static enum dv_status make(struct dv_session *session, const char *path, const c
 
 /* A folder has no hash before it was read: if it turns out to be one we have, that one stays. */
 static enum dv_status prefer_older(
-    struct dv_session *session, struct dv_dataset *dataset, struct dv_error *reterr)
+    struct dv_session *session, struct dv_stored *dataset, struct dv_error *reterr)
 {
-    struct dv_dataset older;
+    struct dv_stored older;
     const char *hash = dv_json_get_string(dataset->record, "content_hash", "");
 
     enum dv_status status = reuse(session, "content_hash", hash, dataset->id, &older, reterr);
@@ -236,23 +234,30 @@ static enum dv_status prefer_older(
         return DV_OK;
     }
     if (status == DV_OK) {
-        status = dv_data_folder_delete(&session->folder, "datasets", dataset->id, reterr);
-        dv_dataset_finish(dataset);
+        status = dv_data_folder_delete(&session->folder, KIND, dataset->id, reterr);
+        dv_stored_finish(dataset);
         *dataset = older;
     }
     return status;
 }
 
 enum dv_status dv_dataset_create(struct dv_session *session, const char *path, const char *name,
-    bool may_reuse, struct dv_dataset *ret_dataset, struct dv_error *reterr)
+    bool may_reuse, struct dv_stored *ret_dataset, struct dv_error *reterr)
 {
     char resolved[DV_PATH_SIZE];
     char hash[DV_SHA256_TEXT_SIZE] = "";
     enum dv_status status = DV_OK;
 
     assert(session->folder.lock_fd >= 0);
+    status = check_name(name, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
     if (!realpath(path, resolved)) {
         return dv_fail_errno(reterr, errno, "cannot find %s", path);
+    }
+    if (!dv_text_is_utf8(resolved, strlen(resolved))) {
+        return dv_fail(reterr, DV_INVALID, "the path %s is not UTF-8: rename it", resolved);
     }
     if (may_reuse) {
         status = hash_source(session, resolved, hash, reterr);
@@ -272,7 +277,7 @@ enum dv_status dv_dataset_create(struct dv_session *session, const char *path, c
 }
 
 enum dv_status dv_dataset_resolve(struct dv_session *session, const char *argument,
-    struct dv_dataset *ret_dataset, struct dv_error *reterr)
+    struct dv_stored *ret_dataset, struct dv_error *reterr)
 {
     if (dv_uuid_is_valid(argument) && !dv_path_exists(argument)) {
         return dv_dataset_find(session, argument, ret_dataset, reterr);
@@ -288,9 +293,9 @@ enum dv_status dv_dataset_resolve(struct dv_session *session, const char *argume
     return status;
 }
 
-void dv_dataset_print(const struct dv_dataset *dataset)
+void dv_dataset_print(const struct dv_stored *dataset)
 {
-    (void)printf("data set %s  \"%s\": %lld pictures in %zu classes\n", dataset->id,
+    dv_print_line("data set %s  \"%s\": %lld pictures in %zu classes", dataset->id,
         dv_json_get_string(dataset->record, "name", ""),
         (long long)dv_json_get_integer(dataset->record, "total_samples", 0),
         dv_json_count(dv_json_get(dataset->record, "classes")));

@@ -7,38 +7,29 @@
  * renamed when it is whole; found again by id, or by the hash of the archive they came from.
  */
 
-#include "base/file.h"
 #include "base/status.h"
 
 #include <stdbool.h>
 
-struct dv_json;
 struct dv_session;
-
-struct dv_dataset {
-    struct dv_json *record; /* dataset.json */
-    const char *id;         /* in the record */
-    char folder[DV_PATH_SIZE];
-};
+struct dv_stored;
 
 /*
  * Make a data set of the file or folder at `path` (DATA must be locked), or with `may_reuse` find
  * the one that was made of the same bytes before. `name` NULL: the file's name.
  */
 DV_MUST_CHECK enum dv_status dv_dataset_create(struct dv_session *session, const char *path,
-    const char *name, bool may_reuse, struct dv_dataset *ret_dataset, struct dv_error *reterr);
+    const char *name, bool may_reuse, struct dv_stored *ret_dataset, struct dv_error *reterr);
 
 /* The data set with this id. */
 DV_MUST_CHECK enum dv_status dv_dataset_find(struct dv_session *session, const char *id,
-    struct dv_dataset *ret_dataset, struct dv_error *reterr);
+    struct dv_stored *ret_dataset, struct dv_error *reterr);
 
 /* An id, an archive or a folder, as commands take it; locks DATA where it has to make one. */
 DV_MUST_CHECK enum dv_status dv_dataset_resolve(struct dv_session *session, const char *argument,
-    struct dv_dataset *ret_dataset, struct dv_error *reterr);
-
-void dv_dataset_finish(struct dv_dataset *dataset);
+    struct dv_stored *ret_dataset, struct dv_error *reterr);
 
 /* One line for people: name, classes, pictures. */
-void dv_dataset_print(const struct dv_dataset *dataset);
+void dv_dataset_print(const struct dv_stored *dataset);
 
 #endif

@@ -19,18 +19,28 @@ static void write_a_byte(int number)
     errno = saved;
 }
 
+/* What the caller had us ignore stays so: nohup ignores SIGHUP, a script's "&" SIGINT. */
+static void catch_signal(int number)
+{
+    struct sigaction action = {.sa_handler = write_a_byte, .sa_flags = SA_RESTART};
+    struct sigaction old;
+
+    if (sigaction(number, NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
+        (void)sigemptyset(&action.sa_mask);
+        (void)sigaction(number, &action, NULL);
+    }
+}
+
 enum dv_status dv_interrupt_open(int *ret_fd, struct dv_error *reterr)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = write_a_byte, .sa_flags = SA_RESTART};
 
     if (pipe_fds[0] < 0) {
         if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
             return dv_fail_errno(reterr, errno, "cannot make a pipe");
         }
-        (void)sigemptyset(&action.sa_mask);
         for (size_t i = 0; i < DV_ARRAY_SIZE(numbers); i++) {
-            (void)sigaction(numbers[i], &action, NULL);
+            catch_signal(numbers[i]);
         }
         (void)signal(SIGPIPE, SIG_IGN);
     }

@@ -3,7 +3,8 @@
 #define DV_APP_INTERRUPT_H
 
 /*
- * SIGINT, SIGTERM and SIGHUP as a descriptor: readable once one has come, and for good.
+ * SIGINT, SIGTERM and SIGHUP as a descriptor: readable once one has come, and for good. One that
+ * was ignored when the command began stays ignored.
  */
 
 #include "base/status.h"

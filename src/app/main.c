@@ -5,7 +5,9 @@
 #include "app/command.h"
 #include "base/text.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 struct command {
     const char *name;
@@ -38,7 +40,20 @@ static void print_usage(FILE *file)
     (void)fputs("\n`dv COMMAND --help` says more.\n", file);
 }
 
-int main(int argc, char **argv)
+/* A closed 0, 1 or 2 would go to the next file or socket: nothing may be printed into that. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         print_usage(stderr);
@@ -61,4 +76,16 @@ int main(int argc, char **argv)
     (void)fprintf(stderr, "dv: there is no command '%.80s'\n", argv[1]);
     print_usage(stderr);
     return DV_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    fill_standard_descriptors();
+
+    int result = run(argc, argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && result == DV_EXIT_DONE) {
+        (void)fputs("dv: standard output cannot be written\n", stderr);
+        result = DV_EXIT_FAILED;
+    }
+    return result;
 }

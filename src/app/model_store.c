@@ -33,6 +33,9 @@ static enum dv_status resolve_path(
     if (!realpath(argument, folder)) {
         return dv_fail_errno(reterr, errno, "cannot find %s", argument);
     }
+    if (!dv_text_is_utf8(folder, strlen(folder))) {
+        return dv_fail(reterr, DV_INVALID, "the path %s is not UTF-8: rename it", folder);
+    }
     if (!dv_path_is_folder(folder)) {
         char *slash = strrchr(folder, '/');
         if (!dv_text_equal(slash + 1, "model.json") &&

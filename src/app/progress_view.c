@@ -9,9 +9,12 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define BAR_WIDTH 24
+#define BAR_WIDTH_MIN 8
 #define JSON_INTERVAL_NS 500000000u
 #define LINE_INTERVAL_NS 10000000000u /* in a pipe, between epochs */
 
@@ -32,15 +35,15 @@ void dv_progress_view_end(struct dv_progress_view *view)
 
 /* --- Pieces of a line ------------------------------------------------------------------- */
 
-static void make_bar(double fraction, char ret_bar[static BAR_WIDTH + 1])
+static void make_bar(double fraction, int width, char ret_bar[static BAR_WIDTH + 1])
 {
     double part = isfinite(fraction) ? fmin(fmax(fraction, 0.0), 1.0) : 0.0;
-    int full = (int)(part * BAR_WIDTH);
+    int full = (int)(part * width);
 
-    for (int i = 0; i < BAR_WIDTH; i++) {
+    for (int i = 0; i < width; i++) {
         ret_bar[i] = i < full ? '#' : '.';
     }
-    ret_bar[BAR_WIDTH] = '\0';
+    ret_bar[width] = '\0';
 }
 
 /* "1:02:03" or "2:03"; "-" when it is not known. */
@@ -88,12 +91,10 @@ static void make_training_line(
 
 /* --- The three ways --------------------------------------------------------------------- */
 
-static void print_json(
-    struct dv_progress_view *view, const struct dv_message_progress *progress, bool is_training)
+static void print_json(const struct dv_message_progress *progress, bool is_training)
 {
     struct dv_json *line = dv_json_object();
 
-    (void)view;
     dv_json_set_string(line, "type", "progress");
     dv_json_set_string(line, "status", progress->stage);
     dv_json_set_integer(line, "step", progress->step);
@@ -116,29 +117,72 @@ static void print_json(
     dv_print_json(line);
 }
 
+static int count_columns(void)
+{
+    struct winsize size;
+
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* In one row: a line that wrapped could not be drawn over. What does not fit is the bar first. */
 static void redraw(struct dv_progress_view *view, double fraction, const char *text)
 {
     char bar[BAR_WIDTH + 1];
+    int columns = count_columns() - 1; /* a character in the last one may move the cursor on */
+    int width = columns - (int)strlen(text) - 3;
 
-    make_bar(fraction, bar);
-    (void)printf("\r[%s] %s\033[K", bar, text);
+    width = width < BAR_WIDTH ? width : BAR_WIDTH;
+    if (width >= BAR_WIDTH_MIN) {
+        make_bar(fraction, width, bar);
+        (void)printf("\r[%s] %s\033[K", bar, text);
+    } else {
+        (void)printf("\r%.*s\033[K", columns, text);
+    }
     (void)fflush(stdout);
     view->has_line = true;
 }
 
-/* Is this one to be shown? A new stage and an epoch's end are; others once in an interval. */
-static bool is_due(struct dv_progress_view *view, const struct dv_message_progress *progress,
-    uint64_t interval_ns)
+/* Has another stage begun? Its first interval begins with it. */
+static bool is_new_stage(struct dv_progress_view *view, const char *stage)
 {
-    uint64_t now_ns = dv_clock_monotonic_ns();
-    bool must_show = progress->is_epoch_end || !dv_text_equal(view->stage, progress->stage);
-
-    if (!must_show && now_ns - view->shown_ns < interval_ns) {
+    if (dv_text_equal(view->stage, stage)) {
         return false;
     }
-    (void)dv_text_copy(view->stage, sizeof(view->stage), progress->stage);
+    (void)dv_text_copy(view->stage, sizeof(view->stage), stage);
+    view->shown_ns = dv_clock_monotonic_ns();
+    return true;
+}
+
+/* At the end of an epoch, and once in an interval otherwise. */
+static bool is_due(
+    struct dv_progress_view *view, const struct dv_message_progress *progress, uint64_t interval_ns)
+{
+    uint64_t now_ns = dv_clock_monotonic_ns();
+
+    if (!progress->is_epoch_end && now_ns - view->shown_ns < interval_ns) {
+        return false;
+    }
     view->shown_ns = now_ns;
     return true;
+}
+
+/* `is_counted`: the text says how far it is, which is nothing yet when a stage begins. */
+static void show(struct dv_progress_view *view, const struct dv_message_progress *progress,
+    char *text, bool is_counted, bool is_training)
+{
+    bool is_new = is_new_stage(view, progress->stage);
+
+    dv_text_make_printable(text);
+    if (view->is_json) {
+        if (is_new || is_due(view, progress, JSON_INTERVAL_NS)) {
+            print_json(progress, is_training);
+        }
+    } else if (view->is_terminal) {
+        redraw(view, progress->fraction, text);
+    } else if ((is_new && !is_counted) || is_due(view, progress, LINE_INTERVAL_NS)) {
+        (void)puts(text);
+        (void)fflush(stdout);
+    }
 }
 
 void dv_progress_view_ingest(
@@ -151,41 +195,22 @@ void dv_progress_view_ingest(
     }
     (void)snprintf(text, sizeof(text), "%.40s %lld/%lld", progress->stage,
         (long long)progress->step, (long long)progress->steps);
-    if (view->is_json) {
-        if (is_due(view, progress, JSON_INTERVAL_NS)) {
-            print_json(view, progress, false);
-        }
-    } else if (view->is_terminal) {
-        redraw(view, progress->fraction, text);
-    } else if (is_due(view, progress, LINE_INTERVAL_NS)) {
-        (void)puts(text);
-        (void)fflush(stdout);
-    }
+    show(view, progress, text, true, false);
 }
 
 void dv_progress_view_train(
     struct dv_progress_view *view, const struct dv_message_progress *progress)
 {
     char text[256];
+    bool is_counted = dv_text_equal(progress->stage, "training") && progress->epoch > 0;
 
     if (view->is_silent) {
         return;
     }
-    if (view->is_json) {
-        if (is_due(view, progress, JSON_INTERVAL_NS)) {
-            print_json(view, progress, true);
-        }
-        return;
-    }
-    if (dv_text_equal(progress->stage, "training") && progress->epoch > 0) {
+    if (is_counted) {
         make_training_line(progress, sizeof(text), text);
     } else {
         (void)snprintf(text, sizeof(text), "%.40s", progress->stage);
     }
-    if (view->is_terminal) {
-        redraw(view, progress->fraction, text);
-    } else if (is_due(view, progress, LINE_INTERVAL_NS)) {
-        (void)puts(text);
-        (void)fflush(stdout);
-    }
+    show(view, progress, text, is_counted, true);
 }

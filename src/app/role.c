@@ -18,9 +18,18 @@
 
 /* --- Speaking --------------------------------------------------------------------------- */
 
+enum dv_status dv_role_try_send(
+    struct dv_role *role, const struct dv_message *message, struct dv_error *reterr)
+{
+    enum dv_status status = dv_message_send(role->channel, message, -1, SEND_TIMEOUT_MS, reterr);
+
+    role->is_cancelled = role->is_cancelled || (status != DV_OK && status != DV_TOO_LARGE);
+    return status;
+}
+
 void dv_role_send(struct dv_role *role, const struct dv_message *message)
 {
-    if (dv_message_send(role->channel, message, -1, SEND_TIMEOUT_MS, NULL) != DV_OK) {
+    if (dv_role_try_send(role, message, NULL) != DV_OK) {
         role->is_cancelled = true;
     }
 }

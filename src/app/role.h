@@ -47,6 +47,10 @@ void dv_role_progress(
 void dv_role_log(struct dv_role *role, enum dv_log_level level, const char *text);
 void dv_role_send(struct dv_role *role, const struct dv_message *message);
 
+/* The same, for what may be DV_TOO_LARGE for a message: that was not sent, and all goes on. */
+DV_MUST_CHECK enum dv_status dv_role_try_send(
+    struct dv_role *role, const struct dv_message *message, struct dv_error *reterr);
+
 /* Has the parent asked to stop, or gone? Quick enough for every step. */
 bool dv_role_is_cancelled(struct dv_role *role);
 

@@ -100,9 +100,13 @@ static void answer(const struct infer *infer, const struct dv_message_predict *a
 
     enum dv_status status = answer_one(infer, ask, &value, &error);
     if (status == DV_OK) {
-        dv_role_send(infer->role,
-            &(struct dv_message){.type = DV_MESSAGE_RESULT, .result = {.value = value}});
-    } else {
+        status = dv_role_try_send(infer->role,
+            &(struct dv_message){.type = DV_MESSAGE_RESULT, .result = {.value = value}}, &error);
+    }
+    if (status == DV_TOO_LARGE && value) {
+        dv_error_prefix(&error, "too many classes were asked for (--top-k)");
+    }
+    if (status != DV_OK) {
         dv_role_send(
             infer->role, &(struct dv_message){.type = DV_MESSAGE_FAILURE,
                              .failure = {.reason = dv_failure_reason_name(DV_FAILURE_BAD_DATA),

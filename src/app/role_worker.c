@@ -121,17 +121,6 @@ static enum dv_status salvage(
     return call_with_job(role, "partial", dv_train_salvage, ret_result, reterr);
 }
 
-static bool find_split(const char *name, enum dv_split *ret_split)
-{
-    for (int split = 0; split < DV_SPLIT_COUNT; split++) {
-        if (dv_text_equal(dv_split_name((enum dv_split)split), name)) {
-            *ret_split = (enum dv_split)split;
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum dv_status evaluate(
     struct dv_role *role, struct dv_json **ret_result, struct dv_error *reterr)
 {
@@ -146,7 +135,7 @@ static enum dv_status evaluate(
     if (!job->model_folder || !job->dataset_folder) {
         return dv_fail(reterr, DV_INVALID, "a job to evaluate has no model or no data set");
     }
-    if (!options.is_all_splits && !find_split(name, &options.split)) {
+    if (!options.is_all_splits && !dv_split_from_name(name, &options.split)) {
         return dv_fail(
             reterr, DV_INVALID, "there is no split '%.40s'; it is train, val, test or all", name);
     }

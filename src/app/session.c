@@ -2,6 +2,7 @@
 #include "app/session.h"
 
 #include "app/interrupt.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -27,8 +28,8 @@ static enum dv_status read_memory_max(int64_t *ret_size, struct dv_error *reterr
     const char *text = getenv("DV_WORKER_MEMORY");
 
     if (text && (!dv_text_to_int64(text, ret_size) || *ret_size <= 0)) {
-        return dv_fail(reterr, DV_INVALID,
-            "DV_WORKER_MEMORY is '%.40s': it takes a number of bytes", text);
+        return dv_fail(
+            reterr, DV_INVALID, "DV_WORKER_MEMORY is '%.40s': it takes a number of bytes", text);
     }
     return DV_OK;
 }
@@ -81,8 +82,10 @@ void dv_session_say(struct dv_session *session, const char *level, const char *t
         dv_json_set_string(line, "text", text);
         dv_print_json(line);
     } else if (!dv_text_equal(level, "debug")) {
+        DV_CLEANUP(dv_freep) char *line = dv_strdup(text);
+        dv_text_make_printable(line);
         dv_progress_view_end(&session->view);
-        (void)fprintf(stderr, "%s\n", text);
+        (void)fprintf(stderr, "%s\n", line);
     }
 }
 
@@ -179,7 +182,8 @@ static enum dv_status shake_hands(struct conversation *talk, struct dv_error *re
     if (status == DV_NOT_FOUND) {
         /* A path that is not there, or a child that died: its end tells which. */
         struct dv_child_exit end;
-        if (dv_child_wait(talk->child, END_TIMEOUT_MS, &end, NULL) == DV_OK && end.is_signal) {
+        if (dv_child_wait(talk->child, END_TIMEOUT_MS, &end, NULL) == DV_OK &&
+            (end.is_signal || end.code != DV_EXIT_FAILED)) {
             return DV_OK;
         }
     }
@@ -192,6 +196,19 @@ static enum dv_status shake_hands(struct conversation *talk, struct dv_error *re
     }
     dv_message_finish(&ack);
     return DV_OK;
+}
+
+/* From the handshake until the channel closes. */
+static enum dv_status talk_to(struct conversation *talk, struct dv_error *reterr)
+{
+    const struct dv_role_call *call = talk->call;
+
+    enum dv_status status = shake_hands(talk, reterr);
+    if (status == DV_OK && call->converse) {
+        status = call->converse(call->user, talk->child, reterr);
+        status = status == DV_NOT_FOUND || status == DV_CORRUPT ? DV_OK : status;
+    }
+    return status == DV_OK ? listen_to(talk, reterr) : status;
 }
 
 /* The conversation is over, the child has ended: what has become of it? */
@@ -228,10 +245,7 @@ enum dv_status dv_role_call(struct dv_session *session, const struct dv_role_cal
     if (status != DV_OK) {
         return status;
     }
-    status = shake_hands(&talk, reterr);
-    if (status == DV_OK) {
-        status = listen_to(&talk, reterr);
-    }
+    status = talk_to(&talk, reterr);
     if (status != DV_OK) {
         talk.outcome.reason = dv_failure_reason_from_status(status);
     } else {
@@ -239,8 +253,8 @@ enum dv_status dv_role_call(struct dv_session *session, const struct dv_role_cal
         status = status == DV_OK ? judge(&talk, reterr) : status;
     }
     if (status != DV_OK) {
-        dv_child_stop(
-            talk.child, STOP_GRACE_MS, &talk.outcome.end); /* one that has ended stays so */
+        /* One that has ended stays so. */
+        dv_child_stop(talk.child, STOP_GRACE_MS, &talk.outcome.end);
     }
     talk.child = dv_child_destroy(talk.child);
     *ret_outcome = talk.outcome;

@@ -42,6 +42,11 @@ struct dv_role_call {
     struct dv_message_job job;
     uint64_t deadline_ns; /* monotonic; 0: none */
     void *user;
+    /*
+     * Optional: what we have to say once it has taken the job. DV_NOT_FOUND and DV_CORRUPT, when it
+     * closes its channel meanwhile, leave it to its end to tell why.
+     */
+    enum dv_status (*converse)(void *user, struct dv_child *child, struct dv_error *reterr);
     void (*on_progress)(void *user, const struct dv_message_progress *progress); /* optional */
     void (*on_findings)(void *user, const struct dv_json *counts);               /* optional */
 };

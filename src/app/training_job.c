@@ -2,7 +2,8 @@
 
 /*
  * Read from dv_training_job_run(): train_with_restarts() until the worker's result is there, then
- * publish(), then the record. Each step finds out whether an earlier, killed command did it.
+ * publish(), then the job's own result, then the record. Each step finds out whether an earlier,
+ * killed command did it.
  */
 
 #include "app/training_job.h"
@@ -17,14 +18,11 @@
 
 #include <assert.h>
 
+#define KIND "jobs"
+
 /* --- The record ------------------------------------------------------------------------- */
 
-void dv_training_job_finish(struct dv_training_job *job)
-{
-    job->record = dv_json_unref(job->record);
-}
-
-static enum dv_status save(const struct dv_training_job *job, struct dv_error *reterr)
+static enum dv_status save(const struct dv_stored *job, struct dv_error *reterr)
 {
     char path[DV_PATH_SIZE];
 
@@ -33,7 +31,7 @@ static enum dv_status save(const struct dv_training_job *job, struct dv_error *r
 }
 
 static enum dv_status set_status(
-    struct dv_training_job *job, const char *name, const char *reason, struct dv_error *reterr)
+    struct dv_stored *job, const char *name, const char *reason, struct dv_error *reterr)
 {
     char now[DV_TIME_TEXT_SIZE];
 
@@ -44,23 +42,8 @@ static enum dv_status set_status(
     return save(job, reterr);
 }
 
-static enum dv_status adopt(struct dv_session *session, struct dv_json *record,
-    struct dv_training_job *ret_job, struct dv_error *reterr)
-{
-    struct dv_training_job job = {.record = record, .id = dv_json_get_string(record, "id", "")};
-
-    enum dv_status status =
-        dv_path_format(job.folder, reterr, "%s/jobs/%s", session->folder.path, job.id);
-    if (status != DV_OK) {
-        dv_json_unref(record);
-        return status;
-    }
-    *ret_job = job;
-    return DV_OK;
-}
-
 enum dv_status dv_training_job_create(struct dv_session *session, const struct dv_job_spec *spec,
-    const struct dv_dataset *dataset, struct dv_training_job *ret_job, struct dv_error *reterr)
+    const struct dv_stored *dataset, struct dv_stored *ret_job, struct dv_error *reterr)
 {
     char id[DV_UUID_TEXT_SIZE], model_id[DV_UUID_TEXT_SIZE], now[DV_TIME_TEXT_SIZE];
     char work[DV_PATH_SIZE];
@@ -80,7 +63,7 @@ enum dv_status dv_training_job_create(struct dv_session *session, const struct d
     dv_json_set_integer(record, "thread_count", session->thread_count);
     dv_json_set_integer(record, "restarts", 0);
     dv_json_set(record, "spec", dv_job_spec_to_json(spec));
-    enum dv_status status = adopt(session, record, ret_job, reterr);
+    enum dv_status status = dv_data_folder_adopt(&session->folder, KIND, record, ret_job, reterr);
     if (status != DV_OK) {
         return status;
     }
@@ -92,14 +75,19 @@ enum dv_status dv_training_job_create(struct dv_session *session, const struct d
         status = save(ret_job, reterr);
     }
     if (status != DV_OK) {
-        dv_training_job_finish(ret_job);
+        dv_stored_finish(ret_job);
     }
     return status;
 }
 
-static bool is_completed(const struct dv_json *record)
+/* A job has ended when its result is there, whatever its record says: that comes after. */
+static bool has_result(const struct dv_session *session, const struct dv_json *record)
 {
-    return dv_text_equal(dv_json_get_string(record, "status", ""), "completed");
+    DV_CLEANUP(dv_freep)
+    char *path = dv_strprintf(
+        "%s/jobs/%s/result.json", session->folder.path, dv_json_get_string(record, "id", ""));
+
+    return dv_path_exists(path);
 }
 
 static bool has_model(const struct dv_session *session, const struct dv_json *record)
@@ -124,21 +112,22 @@ static bool is_same_spec(const struct dv_json *a, const struct dv_json *b)
 }
 
 enum dv_status dv_training_job_find(struct dv_session *session, const struct dv_job_spec *spec,
-    struct dv_training_job *ret_job, struct dv_error *reterr)
+    struct dv_stored *ret_job, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *records = NULL;
     DV_CLEANUP(dv_json_unrefp) struct dv_json *wanted = dv_job_spec_to_json(spec);
 
     enum dv_status status =
-        dv_data_folder_records(&session->folder, "jobs", "job.json", &records, reterr);
+        dv_data_folder_records(&session->folder, KIND, "job.json", &records, reterr);
     if (status != DV_OK) {
         return status;
     }
     for (size_t i = dv_json_count(records); i-- > 0;) {
         struct dv_json *record = dv_json_at(records, i);
-        if ((!is_completed(record) || has_model(session, record)) &&
+        if ((!has_result(session, record) || has_model(session, record)) &&
             is_same_spec(dv_json_get(record, "spec"), wanted)) {
-            return adopt(session, dv_json_ref(record), ret_job, reterr);
+            return dv_data_folder_adopt(
+                &session->folder, KIND, dv_json_ref(record), ret_job, reterr);
         }
     }
     return dv_fail(
@@ -149,11 +138,12 @@ enum dv_status dv_training_job_find(struct dv_session *session, const struct dv_
 
 struct run {
     struct dv_session *session;
-    struct dv_training_job *job;
-    const struct dv_dataset *dataset;
+    struct dv_stored *job;
+    const struct dv_stored *dataset;
     enum dv_failure_reason reason;
     char work[DV_PATH_SIZE];   /* the worker's folder */
-    char result[DV_PATH_SIZE]; /* where it leaves its result */
+    char found[DV_PATH_SIZE];  /* where it leaves its result */
+    char result[DV_PATH_SIZE]; /* where the job's result is kept */
     char source[DV_PATH_SIZE]; /* job.json */
     char cache[DV_PATH_SIZE];
     char model[DV_PATH_SIZE]; /* DATA/models/{id} */
@@ -170,7 +160,10 @@ static enum dv_status prepare(struct run *run, struct dv_error *reterr)
     }
     enum dv_status status = dv_path_format(run->work, reterr, "%s/work", folder);
     if (status == DV_OK) {
-        status = dv_path_format(run->result, reterr, "%s/work/result.json", folder);
+        status = dv_path_format(run->found, reterr, "%s/work/result.json", folder);
+    }
+    if (status == DV_OK) {
+        status = dv_path_format(run->result, reterr, "%s/result.json", folder);
     }
     if (status == DV_OK) {
         status = dv_path_format(run->source, reterr, "%s/job.json", folder);
@@ -257,7 +250,7 @@ static enum dv_status train_with_restarts(struct run *run, struct dv_error *rete
 
 /* --- The end ---------------------------------------------------------------------------- */
 
-/* What `dv model list` shows; written before the versions so that no model is without one. */
+/* What `dv model list` shows; written last: a model is there once its record is. */
 static enum dv_status write_model_record(
     const struct run *run, const struct dv_json *result, struct dv_error *reterr)
 {
@@ -310,43 +303,34 @@ static enum dv_status publish(
 }
 
 /* The worker's result in our words: ids and the place where the model now is. */
-static enum dv_status complete(
-    struct run *run, struct dv_json **ret_result, struct dv_error *reterr)
+static void describe(const struct run *run, struct dv_json *result)
+{
+    const struct dv_json *record = run->job->record;
+    DV_CLEANUP(dv_freep) char *model_path = dv_strprintf("%s/versions/1", run->model);
+
+    dv_json_set_string(result, "type", "result");
+    dv_json_set_string(result, "model_id", dv_json_get_string(record, "model_id", ""));
+    dv_json_set_string(result, "model_path", model_path);
+    dv_json_set_string(result, "job_id", run->job->id);
+    dv_json_set_string(result, "dataset_id", run->dataset->id);
+    dv_json_set_integer(result, "restarts", dv_json_get_integer(record, "restarts", 0));
+}
+
+/* Publish what the worker made, then keep its result, by which the job has ended. */
+static enum dv_status complete(const struct run *run, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
-    DV_CLEANUP(dv_freep) char *model_path = dv_strprintf("%s/versions/1", run->model);
-    char path[DV_PATH_SIZE];
 
-    enum dv_status status = dv_json_read_file(run->result, DV_RECORD_SIZE_MAX, &result, reterr);
+    enum dv_status status = dv_json_read_file(run->found, DV_RECORD_SIZE_MAX, &result, reterr);
     if (status == DV_OK && !dv_json_is_object(result)) {
-        status = dv_fail(reterr, DV_CORRUPT, "%s is no object", run->result);
+        status = dv_fail(reterr, DV_CORRUPT, "%s is no object", run->found);
     }
     if (status == DV_OK) {
         status = publish(run, result, reterr);
     }
     if (status == DV_OK) {
-        dv_json_set_string(result, "type", "result");
-        dv_json_set_string(
-            result, "model_id", dv_json_get_string(run->job->record, "model_id", ""));
-        dv_json_set_string(result, "model_path", model_path);
-        dv_json_set_string(result, "job_id", run->job->id);
-        dv_json_set_string(result, "dataset_id", run->dataset->id);
-        dv_json_set_integer(
-            result, "restarts", dv_json_get_integer(run->job->record, "restarts", 0));
-        status = dv_path_format(path, reterr, "%s/result.json", run->job->folder);
-    }
-    if (status == DV_OK) {
-        status = dv_record_write(path, result, reterr);
-    }
-    if (status == DV_OK) {
-        status = set_status(run->job, "completed", NULL, reterr);
-    }
-    if (status == DV_OK) {
-        status = dv_folder_remove(run->work, reterr);
-    }
-    if (status == DV_OK) {
-        *ret_result = result;
-        result = NULL;
+        describe(run, result);
+        status = dv_record_write(run->result, result, reterr);
     }
     return status;
 }
@@ -360,18 +344,26 @@ static void note_failure(struct run *run, enum dv_status status)
     (void)saved;
 }
 
-static enum dv_status read_stored_result(
-    const struct dv_training_job *job, struct dv_json **ret_result, struct dv_error *reterr)
+/* Train, unless a command that was killed later on had that done, and complete. */
+static enum dv_status work_through(struct run *run, struct dv_error *reterr)
 {
-    char path[DV_PATH_SIZE];
+    enum dv_status status = set_status(run->job, "running", NULL, reterr);
 
-    enum dv_status status = dv_path_format(path, reterr, "%s/result.json", job->folder);
-    return status == DV_OK ? dv_json_read_file(path, DV_RECORD_SIZE_MAX, ret_result, reterr)
-                           : status;
+    if (status == DV_OK && !dv_path_exists(run->found)) {
+        status = train_with_restarts(run, reterr);
+    }
+    if (status == DV_OK) {
+        status = complete(run, reterr);
+        run->reason = dv_failure_reason_from_status(status);
+    }
+    if (status != DV_OK) {
+        note_failure(run, status);
+    }
+    return status;
 }
 
-enum dv_status dv_training_job_run(struct dv_session *session, struct dv_training_job *job,
-    const struct dv_dataset *dataset, struct dv_json **ret_result,
+enum dv_status dv_training_job_run(struct dv_session *session, struct dv_stored *job,
+    const struct dv_stored *dataset, struct dv_json **ret_result,
     enum dv_failure_reason *ret_reason, struct dv_error *reterr)
 {
     struct run run = {.session = session, .job = job, .dataset = dataset};
@@ -379,22 +371,21 @@ enum dv_status dv_training_job_run(struct dv_session *session, struct dv_trainin
     assert(session->folder.lock_fd >= 0);
     assert(ret_result);
     assert(ret_reason);
-    if (is_completed(job->record)) {
-        return read_stored_result(job, ret_result, reterr);
-    }
     enum dv_status status = prepare(&run, reterr);
-    if (status == DV_OK) {
-        status = set_status(job, "running", NULL, reterr);
-    }
     if (status == DV_OK && !dv_path_exists(run.result)) {
-        status = train_with_restarts(&run, reterr);
+        status = work_through(&run, reterr);
+    }
+    if (status == DV_OK &&
+        !dv_text_equal(dv_json_get_string(job->record, "status", NULL), "completed")) {
+        status = set_status(job, "completed", NULL, reterr);
+    }
+    if (status == DV_OK && dv_path_exists(run.work)) {
+        dv_data_folder_discard(&session->folder, run.work);
     }
     if (status == DV_OK) {
-        status = complete(&run, ret_result, reterr);
-        run.reason = dv_failure_reason_from_status(status);
+        status = dv_json_read_file(run.result, DV_RECORD_SIZE_MAX, ret_result, reterr);
     }
     if (status != DV_OK) {
-        note_failure(&run, status);
         *ret_reason = run.reason;
     }
     return status;

@@ -17,6 +17,15 @@ double dv_clock_seconds_since(uint64_t start_ns)
     return (double)(dv_clock_monotonic_ns() - start_ns) * 1e-9;
 }
 
+int dv_clock_ms_left(uint64_t start_ns, int timeout_ms)
+{
+    if (timeout_ms < 0) {
+        return -1;
+    }
+    uint64_t passed_ms = (dv_clock_monotonic_ns() - start_ns) / 1000000u;
+    return passed_ms >= (uint64_t)timeout_ms ? 0 : timeout_ms - (int)passed_ms;
+}
+
 void dv_clock_now_text(char ret_text[static DV_TIME_TEXT_SIZE])
 {
     struct timespec now;

@@ -18,6 +18,12 @@ uint64_t dv_clock_monotonic_ns(void);
 /* Seconds since a moment that dv_clock_monotonic_ns() gave. */
 double dv_clock_seconds_since(uint64_t start_ns);
 
+/*
+ * What is left of `timeout_ms` that began at `start_ns`, as poll() takes it: 0 when it is over; a
+ * timeout below 0 never is, and stays.
+ */
+int dv_clock_ms_left(uint64_t start_ns, int timeout_ms);
+
 /* Now in RFC 3339, UTC, with milliseconds. */
 void dv_clock_now_text(char ret_text[static DV_TIME_TEXT_SIZE]);
 

@@ -64,8 +64,8 @@ static enum dv_status read_rest(
     return DV_OK;
 }
 
-enum dv_status dv_file_read(const char *path, size_t size_max, char **ret_data, size_t *ret_size,
-    struct dv_error *reterr)
+enum dv_status dv_file_read(
+    const char *path, size_t size_max, char **ret_data, size_t *ret_size, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_file_closep) int fd = -1;
     uint64_t size;
@@ -129,12 +129,22 @@ enum dv_status dv_file_write(
 
 enum dv_status dv_file_open_read(const char *path, int *ret_fd, struct dv_error *reterr)
 {
-    int fd = dv_fault_hits("open") ? (errno = EMFILE, -1) : open(path, O_RDONLY | O_CLOEXEC);
+    /* Not blocking: a named pipe without a writer would hold us up before we see what it is. */
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    DV_CLEANUP(dv_file_closep)
+    int fd = dv_fault_hits("open") ? (errno = EMFILE, -1) : open(path, flags);
+    uint64_t size;
 
     if (fd < 0) {
         return dv_fail_errno(reterr, errno, "cannot open %s", path);
     }
+    enum dv_status status = dv_file_size(fd, &size, reterr);
+    if (status != DV_OK) {
+        dv_error_prefix(reterr, "%s", path);
+        return status;
+    }
     *ret_fd = fd;
+    fd = -1;
     return DV_OK;
 }
 
@@ -207,7 +217,12 @@ enum dv_status dv_file_size(int fd, uint64_t *ret_size, struct dv_error *reterr)
 
 enum dv_status dv_file_sync(int fd, struct dv_error *reterr)
 {
-    if (dv_fault_hits("sync") ? (errno = EIO, true) : fsync(fd) != 0) {
+    int result;
+
+    do {
+        result = dv_fault_hits("sync") ? (errno = EIO, -1) : fsync(fd);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) {
         return dv_fail_errno(reterr, errno, "cannot make the file durable");
     }
     return DV_OK;
@@ -249,6 +264,23 @@ enum dv_status dv_file_rename(const char *from, const char *to, struct dv_error 
     return dv_folder_sync(folder, reterr);
 }
 
+/* One that is there is fine; a new one is there after a crash too, or not at all. */
+static enum dv_status make_one(const char *path, struct dv_error *reterr)
+{
+    char parent[DV_PATH_SIZE];
+
+    if (mkdir(path, 0700) != 0) {
+        return errno == EEXIST ? DV_OK
+                               : dv_fail_errno(reterr, errno, "cannot make the folder %s", path);
+    }
+    parent_of(path, parent);
+    enum dv_status status = dv_folder_sync(parent, reterr);
+    if (status != DV_OK) {
+        (void)rmdir(path);
+    }
+    return status;
+}
+
 enum dv_status dv_folder_make(const char *path, struct dv_error *reterr)
 {
     char part[DV_PATH_SIZE];
@@ -261,8 +293,9 @@ enum dv_status dv_folder_make(const char *path, struct dv_error *reterr)
         slash += strcspn(slash, "/");
         char end = *slash;
         *slash = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
-            return dv_fail_errno(reterr, errno, "cannot make the folder %s", part);
+        status = make_one(part, reterr);
+        if (status != DV_OK) {
+            return status;
         }
         if (end == '\0') {
             break;

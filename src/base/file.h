@@ -20,9 +20,8 @@
 /* --- Paths ------------------------------------------------------------------------------ */
 
 /* printf into a path; DV_TOO_LARGE when it does not fit. */
-DV_MUST_CHECK enum dv_status dv_path_format(
-    char ret_path[static DV_PATH_SIZE], struct dv_error *reterr, const char *format, ...)
-    DV_PRINTF(3, 4);
+DV_MUST_CHECK enum dv_status dv_path_format(char ret_path[static DV_PATH_SIZE],
+    struct dv_error *reterr, const char *format, ...) DV_PRINTF(3, 4);
 
 bool dv_path_exists(const char *path);
 bool dv_path_is_folder(const char *path);
@@ -30,8 +29,8 @@ bool dv_path_is_folder(const char *path);
 /* --- Whole files ------------------------------------------------------------------------ */
 
 /* All of a file, with a NUL after it; dv_free(). DV_TOO_LARGE: more than `size_max` bytes. */
-DV_MUST_CHECK enum dv_status dv_file_read(const char *path, size_t size_max, char **ret_data,
-    size_t *ret_size, struct dv_error *reterr);
+DV_MUST_CHECK enum dv_status dv_file_read(
+    const char *path, size_t size_max, char **ret_data, size_t *ret_size, struct dv_error *reterr);
 
 /* Make or replace a file so that after a crash either the old or the new one is there. */
 DV_MUST_CHECK enum dv_status dv_file_write(
@@ -39,7 +38,9 @@ DV_MUST_CHECK enum dv_status dv_file_write(
 
 /* --- Descriptors ------------------------------------------------------------------------ */
 
-DV_MUST_CHECK enum dv_status dv_file_open_read(const char *path, int *ret_fd, struct dv_error *reterr);
+/* DV_INVALID: a folder, a pipe or a device. */
+DV_MUST_CHECK enum dv_status dv_file_open_read(
+    const char *path, int *ret_fd, struct dv_error *reterr);
 
 /* A new file, or an old one emptied. */
 DV_MUST_CHECK enum dv_status dv_file_create(const char *path, int *ret_fd, struct dv_error *reterr);
@@ -63,10 +64,13 @@ DV_MUST_CHECK enum dv_status dv_file_rename(
 
 /* --- Folders ---------------------------------------------------------------------------- */
 
-/* Make a folder and those above it; one that exists is fine. Mode 0700. */
+/* Make a folder and those above it, durably; one that exists is fine. Mode 0700. */
 DV_MUST_CHECK enum dv_status dv_folder_make(const char *path, struct dv_error *reterr);
 
-/* Remove a folder and everything in it, following no link; one that is not there is fine. */
+/*
+ * Remove a folder and everything in it, following no link; one that is not there is fine, and so is
+ * somebody else who removes it at the same time.
+ */
 DV_MUST_CHECK enum dv_status dv_folder_remove(const char *path, struct dv_error *reterr);
 
 /* The same, of at most `count_max` files and folders now; *ret_is_gone: that was all of it. */

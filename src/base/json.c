@@ -3,12 +3,16 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/text.h"
 
 #include <assert.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define NUMBER_SIZE 32 /* of a double in decimal, with much to spare */
 
 /* struct dv_json is never defined: it is jansson's value under our name. */
 static struct dv_json *ours(json_t *json)
@@ -57,6 +61,17 @@ struct dv_json *dv_json_string(const char *text)
     json_t *json = text ? json_string(text) : NULL;
 
     return json ? ours(json) : dv_json_null();
+}
+
+struct dv_json *dv_json_text(const char *text)
+{
+    if (!text || dv_text_is_utf8(text, strlen(text))) {
+        return dv_json_string(text);
+    }
+
+    DV_CLEANUP(dv_freep) char *clean = dv_strdup(text);
+    dv_text_make_utf8(clean);
+    return dv_json_string(clean);
 }
 
 struct dv_json *dv_json_copy(const struct dv_json *json)
@@ -146,11 +161,65 @@ enum dv_status dv_json_read_file(
     return status;
 }
 
+/* The fewest digits that are read back as the same number: 0.1, not 0.10000000000000001. */
+static size_t print_shortest(double value, char ret_text[static NUMBER_SIZE])
+{
+    int length = 0;
+
+    for (int precision = 15; precision <= 17; precision++) {
+        length = snprintf(ret_text, NUMBER_SIZE - 2, "%.*g", precision, value);
+        if (strtod(ret_text, NULL) == value) {
+            break;
+        }
+    }
+    assert(length > 0);
+    if (!strpbrk(ret_text, ".e")) {
+        memcpy(ret_text + length, ".0", 3); /* still no integer */
+        length += 2;
+    }
+    return (size_t)length;
+}
+
+/* Bytes of the number with a point or an exponent that begins here; 0: none does. */
+static size_t real_size(const char *at)
+{
+    size_t size = strspn(at, "-+.0123456789eE");
+
+    return strchr("-0123456789", *at) && strcspn(at, ".eE") < size ? size : 0;
+}
+
+/* jansson prints each number with as many digits as the worst one needs. In place. */
+static void shorten_numbers(char *text)
+{
+    char *to = text;
+    bool in_string = false;
+
+    for (const char *at = text; *at;) {
+        char number[NUMBER_SIZE];
+        size_t size = in_string ? 0 : real_size(at);
+        size_t short_size = size > 0 ? print_shortest(strtod(at, NULL), number) : 0;
+        if (size == 0) {
+            size = in_string && *at == '\\' ? 2 : 1; /* what a backslash hides goes with it */
+            in_string = *at == '"' ? !in_string : in_string;
+        }
+        if (short_size > 0 && short_size < size) {
+            memcpy(to, number, short_size);
+            to += short_size;
+        } else {
+            memmove(to, at, size);
+            to += size;
+        }
+        at += size;
+    }
+    *to = '\0';
+}
+
 static char *print(const struct dv_json *json, size_t flags)
 {
     char *text = json_dumps(theirs(json), flags | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
 
     assert(text);
+    shorten_numbers(text);
     return text;
 }
 
@@ -184,6 +253,11 @@ void dv_json_set(struct dv_json *object, const char *key, struct dv_json *value)
 void dv_json_set_string(struct dv_json *object, const char *key, const char *text)
 {
     dv_json_set(object, key, dv_json_string(text));
+}
+
+void dv_json_set_text(struct dv_json *object, const char *key, const char *text)
+{
+    dv_json_set(object, key, dv_json_text(text));
 }
 
 void dv_json_set_integer(struct dv_json *object, const char *key, int64_t value)

@@ -8,7 +8,8 @@
  * the caller's (dv_json_unref); what dv_json_get() and dv_json_at() return is borrowed from the
  * container; what dv_json_set() and dv_json_append() are given is theirs afterwards.
  *
- * Numbers: integers are int64, everything else double; NaN and infinities become null when written.
+ * Numbers: integers are int64, everything else double, written with the fewest digits that are read
+ * back as the same; NaN and infinities become null when written.
  */
 
 #include "base/status.h"
@@ -30,6 +31,7 @@ struct dv_json *dv_json_bool(bool value);
 struct dv_json *dv_json_integer(int64_t value);
 struct dv_json *dv_json_number(double value);    /* not finite: null */
 struct dv_json *dv_json_string(const char *text); /* NULL or not UTF-8: null */
+struct dv_json *dv_json_text(const char *text);   /* NULL: null; not UTF-8: '?' for such bytes */
 struct dv_json *dv_json_copy(const struct dv_json *json); /* deep */
 struct dv_json *dv_json_ref(const struct dv_json *json);
 struct dv_json *dv_json_unref(struct dv_json *json); /* returns NULL */
@@ -58,6 +60,7 @@ char *dv_json_print_pretty(const struct dv_json *json);
 
 void dv_json_set(struct dv_json *object, const char *key, struct dv_json *value);
 void dv_json_set_string(struct dv_json *object, const char *key, const char *text);
+void dv_json_set_text(struct dv_json *object, const char *key, const char *text);
 void dv_json_set_integer(struct dv_json *object, const char *key, int64_t value);
 void dv_json_set_number(struct dv_json *object, const char *key, double value);
 void dv_json_set_bool(struct dv_json *object, const char *key, bool value);

@@ -2,6 +2,7 @@
 #include "base/status.h"
 
 #include "base/macro.h"
+#include "base/text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -27,6 +28,7 @@ enum dv_status dv_fail(struct dv_error *error, enum dv_status status, const char
         error->status = status;
         (void)vsnprintf(error->text, sizeof(error->text), format, arguments);
         va_end(arguments);
+        dv_text_make_utf8(error->text);
     }
     return status;
 }
@@ -64,8 +66,10 @@ enum dv_status dv_fail_errno(struct dv_error *error, int error_number, const cha
         va_end(arguments);
         if (length >= 0 && (size_t)length < sizeof(error->text)) {
             const char *text = strerror_r(error_number, reason, sizeof(reason));
-            (void)snprintf(error->text + length, sizeof(error->text) - (size_t)length, ": %s", text);
+            (void)snprintf(
+                error->text + length, sizeof(error->text) - (size_t)length, ": %s", text);
         }
+        dv_text_make_utf8(error->text);
     }
     return status;
 }
@@ -85,6 +89,7 @@ void dv_error_prefix(struct dv_error *error, const char *format, ...)
     (void)snprintf(whole, sizeof(whole), "%s: %s", prefix, error->text);
     memcpy(error->text, whole, sizeof(error->text) - 1);
     error->text[sizeof(error->text) - 1] = '\0';
+    dv_text_make_utf8(error->text);
 }
 
 const char *dv_status_text(enum dv_status status)

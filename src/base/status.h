@@ -37,7 +37,7 @@ enum dv_status {
 #undef X
 };
 
-/* The message that goes with a status. */
+/* The message that goes with a status: always well-formed UTF-8, cut where it is too long. */
 struct dv_error {
     enum dv_status status;
     char text[512];

@@ -101,8 +101,12 @@ bool dv_text_copy(char *field, size_t size, const char *text)
 static size_t utf8_sequence(const unsigned char *at, size_t left)
 {
     unsigned char first = at[0];
-    size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3
-                                                                  : first < 0xf5 ? 4 : 0;
+    size_t length = first < 0x80   ? 1
+                    : first < 0xc2 ? 0
+                    : first < 0xe0 ? 2
+                    : first < 0xf0 ? 3
+                    : first < 0xf5 ? 4
+                                   : 0;
 
     if (first == 0 || length == 0 || length > left) {
         return 0;
@@ -132,6 +136,38 @@ bool dv_text_is_utf8(const void *bytes, size_t size)
         size -= length;
     }
     return true;
+}
+
+/* U+0000 to U+001F, U+007F, U+0080 to U+009F. */
+static bool is_control(const unsigned char *at, size_t length)
+{
+    return at[0] < 0x20 || at[0] == 0x7f || (length == 2 && at[0] == 0xc2 && at[1] < 0xa0);
+}
+
+static void replace_bytes(char *text, bool with_controls)
+{
+    unsigned char *at = (unsigned char *)text;
+    size_t left = strlen(text);
+
+    while (left > 0) {
+        size_t length = utf8_sequence(at, left);
+        if (length == 0 || (with_controls && is_control(at, length))) {
+            length = length == 0 ? 1 : length;
+            memset(at, '?', length);
+        }
+        at += length;
+        left -= length;
+    }
+}
+
+void dv_text_make_utf8(char *text)
+{
+    replace_bytes(text, false);
+}
+
+void dv_text_make_printable(char *text)
+{
+    replace_bytes(text, true);
 }
 
 void dv_text_hex(const void *bytes, size_t size, char *ret_text)

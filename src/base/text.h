@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-bool dv_text_equal(const char *a, const char *b);       /* NULL equals only NULL */
+bool dv_text_equal(const char *a, const char *b);        /* NULL equals only NULL */
 bool dv_text_equal_nocase(const char *a, const char *b); /* ASCII letters only */
 bool dv_text_has_prefix(const char *text, const char *prefix);
 bool dv_text_has_suffix_nocase(const char *text, const char *suffix);
@@ -28,6 +28,12 @@ bool dv_text_copy(char *field, size_t size, const char *text);
 
 /* Are these `size` bytes well-formed UTF-8 without NUL (RFC 3629: no surrogates, no overlong)? */
 bool dv_text_is_utf8(const void *bytes, size_t size);
+
+/* Put '?' for each byte that is no part of well-formed UTF-8: the text can go into JSON then. */
+void dv_text_make_utf8(char *text);
+
+/* The same, and for control characters too: a terminal shows the text and obeys nothing in it. */
+void dv_text_make_printable(char *text);
 
 /* Lower-case hexadecimal of `size` bytes into `ret_text`, which holds 2 * size + 1. */
 void dv_text_hex(const void *bytes, size_t size, char *ret_text);

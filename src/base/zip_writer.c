@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -66,11 +67,26 @@ static uint64_t clip_32(uint64_t value)
     return value < MARK_32 ? value : MARK_32;
 }
 
+/* The rename at the end would put the archive in the place of a device just as well. */
+static enum dv_status check_place(const char *path, struct dv_error *reterr)
+{
+    struct stat info;
+
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+        return dv_fail(reterr, DV_CONFLICT, "%s is there already, and is no file", path);
+    }
+    return DV_OK;
+}
+
 enum dv_status dv_zip_writer_open(
     const char *path, struct dv_zip_writer **ret_writer, struct dv_error *reterr)
 {
     assert(path);
     assert(ret_writer);
+    enum dv_status status = check_place(path, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
 
     struct dv_zip_writer *writer = dv_alloc(sizeof(*writer));
     writer->fd = -1;
@@ -78,7 +94,7 @@ enum dv_status dv_zip_writer_open(
     writer->path = dv_strdup(path);
     char *temporary = dv_strprintf("%s.tmp", path);
 
-    enum dv_status status = dv_file_create(temporary, &writer->fd, reterr);
+    status = dv_file_create(temporary, &writer->fd, reterr);
     if (status != DV_OK) {
         dv_free(temporary);
         (void)dv_zip_writer_close(writer);
@@ -409,6 +425,9 @@ enum dv_status dv_zip_writer_finish(struct dv_zip_writer *writer, struct dv_erro
     }
     if (status == DV_OK) {
         status = dv_file_sync(writer->fd, reterr);
+        if (status != DV_OK) {
+            dv_error_prefix(reterr, "%s", writer->path);
+        }
     }
     if (status == DV_OK) {
         status = dv_file_rename(writer->temporary, writer->path, reterr);

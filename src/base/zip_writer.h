@@ -19,6 +19,7 @@
 
 struct dv_zip_writer;
 
+/* An archive that is at `path` is replaced. DV_CONFLICT: a folder, a pipe or a device is there. */
 DV_MUST_CHECK enum dv_status dv_zip_writer_open(
     const char *path, struct dv_zip_writer **ret_writer, struct dv_error *reterr);
 

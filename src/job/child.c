@@ -352,15 +352,6 @@ const struct dv_child_exit *dv_child_end(const struct dv_child *child)
 
 /* --- Waiting ---------------------------------------------------------------------------- */
 
-static int ms_left(uint64_t start_ns, int timeout_ms)
-{
-    if (timeout_ms < 0) {
-        return -1;
-    }
-    uint64_t passed_ms = (dv_clock_monotonic_ns() - start_ns) / 1000000u;
-    return passed_ms >= (uint64_t)timeout_ms ? 0 : timeout_ms - (int)passed_ms;
-}
-
 /* Wait until something happens, and attend to it. True: the interrupt descriptor is readable. */
 static bool wait_once(struct dv_child *child, bool with_interrupt, int timeout_ms)
 {
@@ -383,7 +374,7 @@ enum dv_status dv_child_receive(
     assert(child);
     assert(ret_message);
     for (;;) {
-        int left_ms = ms_left(start_ns, timeout_ms);
+        int left_ms = dv_clock_ms_left(start_ns, timeout_ms);
         enum dv_status status = dv_child_next(child, ret_message, reterr);
         if (status != DV_TIMEOUT) {
             return status;
@@ -469,7 +460,7 @@ enum dv_status dv_child_wait(
     assert(child);
     assert(ret_exit);
     while (!child->is_reaped) {
-        int left_ms = ms_left(start_ns, timeout_ms);
+        int left_ms = dv_clock_ms_left(start_ns, timeout_ms);
         (void)wait_once(child, false, left_ms);
         /* What it still says is dropped, so that it does not block on a full socket. */
         if (dv_child_next(child, &message, NULL) == DV_OK) {

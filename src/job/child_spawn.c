@@ -20,10 +20,10 @@ extern char **environ;
 #define FD_ABOVE 64 /* clear of the numbers that the child's descriptors get */
 
 /*
- * What a child inherits of the environment: how to compute, how to speak, how to fail in a test.
- * Keys and tokens stay behind.
+ * What a child inherits of the environment: how to compute, how to speak. Keys and tokens stay
+ * behind.
  */
-static const char *const passed_prefixes[] = {"OMP_", "GOMP_", "DNNL_", "ONEDNN_", "DV_FAULT",
+static const char *const passed_prefixes[] = {"OMP_", "GOMP_", "DNNL_", "ONEDNN_",
     "LANG=", "LC_ALL=", "LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS="};
 
 static bool is_passed(const char *variable)
@@ -58,7 +58,7 @@ static char **make_environment(void)
         if (is_passed(environ[i])) {
             result[kept++] = environ[i];
             has_spin = has_spin || dv_text_has_prefix(environ[i], "GOMP_SPINCOUNT=") ||
-                dv_text_has_prefix(environ[i], "OMP_WAIT_POLICY=");
+                       dv_text_has_prefix(environ[i], "OMP_WAIT_POLICY=");
         }
     }
     if (!has_spin) {
@@ -82,21 +82,27 @@ static void reset_signals(void)
 /* Put the three descriptors in their places: first clear of those places, then into them. */
 static bool place_descriptors(int channel_fd, int output_fd)
 {
-    int channel = fcntl(channel_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC); /* where the parent has no 0, it is that */
+    int input = fcntl(null, F_DUPFD_CLOEXEC, FD_ABOVE);
     int output = fcntl(output_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
-    int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int channel = fcntl(channel_fd, F_DUPFD_CLOEXEC, FD_ABOVE);
 
-    if (channel < 0 || output < 0 || input < 0) {
-        return false;
+    return input >= 0 && output >= 0 && channel >= 0 && dup2(input, STDIN_FILENO) >= 0 &&
+           dup2(output, STDOUT_FILENO) >= 0 && dup2(output, STDERR_FILENO) >= 0 &&
+           dup2(channel, DV_CHANNEL_FD) >= 0 && close_range(DV_CHANNEL_FD + 1, ~0u, 0) == 0;
+}
+
+/* On the way to the parent's log. What is called here is safe after fork(). */
+static void say_failure(int error_number)
+{
+    static const char begin[] = "dv: the program cannot be started: ";
+    const char *reason = strerrordesc_np(error_number);
+    ssize_t written = write(STDERR_FILENO, begin, sizeof(begin) - 1);
+
+    if (reason && written > 0) {
+        written = write(STDERR_FILENO, reason, strlen(reason));
     }
-    if (dup2(channel, DV_CHANNEL_FD) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
-        dup2(output, STDERR_FILENO) < 0) {
-        return false;
-    }
-    if (input != STDIN_FILENO && dup2(input, STDIN_FILENO) < 0) {
-        return false;
-    }
-    return close_range(DV_CHANNEL_FD + 1, ~0u, 0) == 0;
+    (void)written; /* the exit status tells all the same */
 }
 
 /* The child's side; only returns if it fails. */
@@ -113,6 +119,7 @@ static void become_role(const char *program, char *const *arguments, char *const
     if (place_descriptors(channel_fd, output_fd)) {
         (void)execve(program, arguments, environment);
     }
+    say_failure(errno);
 }
 
 enum dv_status dv_child_spawn(const char *program, const char *role, int channel_fd, int output_fd,

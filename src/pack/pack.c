@@ -29,7 +29,7 @@ struct dv_pack {
     uint32_t file_count;
     uint32_t code_count;
     uint64_t split_first[DV_SPLIT_COUNT + 1];
-    int *files; /* descriptors, -1 until opened */
+    int *files; /* descriptors */
 };
 
 static const unsigned char *record_at(const struct dv_pack *pack, uint64_t index)
@@ -382,6 +382,7 @@ enum dv_status dv_pack_read(
     const struct dv_pack *pack, uint64_t index, void *data, struct dv_error *reterr)
 {
     const unsigned char *record = record_at(pack, index);
+    const char *name = pack->text + dv_pack_get64(record + DV_PACK_RECORD_NAME);
     unsigned char digest[DV_SHA256_SIZE];
 
     assert(data);
@@ -390,12 +391,12 @@ enum dv_status dv_pack_read(
     enum dv_status status = dv_file_pread(pack->files[dv_pack_get32(record + DV_PACK_RECORD_FILE)],
         data, size, dv_pack_get64(record + DV_PACK_RECORD_OFFSET), reterr);
     if (status != DV_OK) {
+        dv_error_prefix(reterr, "the stored picture '%s'", name);
         return status;
     }
     dv_sha256(data, size, digest);
     if (memcmp(digest, record + DV_PACK_RECORD_HASH, DV_SHA256_SIZE) != 0) {
-        return dv_fail(reterr, DV_CORRUPT, "the stored picture '%s' is damaged",
-            pack->text + dv_pack_get64(record + DV_PACK_RECORD_NAME));
+        return dv_fail(reterr, DV_CORRUPT, "the stored picture '%s' is damaged", name);
     }
     return DV_OK;
 }

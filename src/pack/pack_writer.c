@@ -35,9 +35,19 @@ struct dv_pack_writer {
     bool is_finished;
 };
 
+static enum dv_status write_out(
+    const struct stream *stream, const void *data, size_t size, struct dv_error *reterr)
+{
+    enum dv_status status = dv_file_write_all(stream->fd, data, size, reterr);
+    if (status != DV_OK) {
+        dv_error_prefix(reterr, "the data set's folder");
+    }
+    return status;
+}
+
 static enum dv_status flush_stream(struct stream *stream, struct dv_error *reterr)
 {
-    enum dv_status status = dv_file_write_all(stream->fd, stream->buffer, stream->used, reterr);
+    enum dv_status status = write_out(stream, stream->buffer, stream->used, reterr);
     if (status == DV_OK) {
         stream->used = 0;
     }
@@ -57,7 +67,7 @@ static enum dv_status put(
             return status;
         }
         if (size > BUFFER_SIZE) {
-            return dv_file_write_all(stream->fd, data, size, reterr);
+            return write_out(stream, data, size, reterr);
         }
     }
     if (size > 0) {

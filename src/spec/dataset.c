@@ -18,6 +18,17 @@ const char *dv_split_name(enum dv_split split)
     return names[split];
 }
 
+bool dv_split_from_name(const char *name, enum dv_split *ret_split)
+{
+    for (unsigned i = 0; i < DV_SPLIT_COUNT; i++) {
+        if (dv_text_equal(dv_split_name((enum dv_split)i), name)) {
+            *ret_split = (enum dv_split)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *dv_finding_code_name(enum dv_finding_code code)
 {
     static const char *const names[] = {

@@ -46,6 +46,9 @@ enum dv_finding_code {
 };
 
 const char *dv_split_name(enum dv_split split); /* "train" */
+
+/* False if there is no such split. */
+DV_MUST_CHECK bool dv_split_from_name(const char *name, enum dv_split *ret_split);
 const char *dv_finding_code_name(enum dv_finding_code code);
 bool dv_finding_code_refuses(enum dv_finding_code code);
 

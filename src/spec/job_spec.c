@@ -9,12 +9,13 @@
 #include "spec/arch.h"
 #include "spec/check.h"
 #include "spec/hyperparameters.h"
+#include "spec/limits.h"
 #include "spec/problem.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { NAME_SIZE_MAX = 200, STRATEGIES_MAX = 16 };
+enum { STRATEGIES_MAX = 16 };
 
 /* --- The table of numbers ------------------------------------------------------------------ */
 
@@ -128,9 +129,9 @@ static const char *read_name(struct reader *reader)
     if (!value) {
         return NULL;
     }
-    if (!text || text[0] == '\0' || strlen(text) > NAME_SIZE_MAX) {
+    if (!text || text[0] == '\0' || strlen(text) > DV_NAME_SIZE_MAX) {
         problem(reader, text ? "E_VALUE" : "E_TYPE", "name",
-            dv_arena_printf(reader->arena, "text of 1 to %d bytes", NAME_SIZE_MAX),
+            dv_arena_printf(reader->arena, "text of 1 to %u bytes", DV_NAME_SIZE_MAX),
             "remove \"name\"");
         return NULL;
     }

@@ -6,6 +6,9 @@
  * Every limit on what comes from outside, in one place. Each is tested at the limit and one past.
  */
 
+/* --- Names that people give ---------------------------------------------------------------- */
+#define DV_NAME_SIZE_MAX 200u
+
 /* --- Archives ---------------------------------------------------------------------------- */
 #define DV_ZIP_ENTRIES_MAX 5000000u
 #define DV_ZIP_ENTRY_SIZE_MAX (256ull << 20)  /* bytes, one entry inflated */

@@ -23,6 +23,7 @@ struct dv_channel {
     int passed_fds[DV_CHANNEL_FDS_MAX];
     size_t passed_count;
     bool is_closed; /* by the other side */
+    bool is_stuck;  /* half a line was sent: another would only be its continuation */
     char data[DV_MESSAGE_SIZE_MAX];
 };
 
@@ -65,15 +66,6 @@ void dv_channel_destroyp(struct dv_channel **channel)
 
 /* --- Waiting ---------------------------------------------------------------------------- */
 
-static int ms_left(uint64_t start_ns, int timeout_ms)
-{
-    if (timeout_ms < 0) {
-        return -1;
-    }
-    uint64_t passed_ms = (dv_clock_monotonic_ns() - start_ns) / 1000000u;
-    return passed_ms >= (uint64_t)timeout_ms ? 0 : timeout_ms - (int)passed_ms;
-}
-
 static enum dv_status wait_for(const struct dv_channel *channel, short events, uint64_t start_ns,
     int timeout_ms, struct dv_error *reterr)
 {
@@ -81,7 +73,7 @@ static enum dv_status wait_for(const struct dv_channel *channel, short events, u
     int count;
 
     do {
-        count = poll(&poll_fd, 1, ms_left(start_ns, timeout_ms));
+        count = poll(&poll_fd, 1, dv_clock_ms_left(start_ns, timeout_ms));
     } while (count < 0 && errno == EINTR);
     if (count < 0) {
         return dv_fail_errno(reterr, errno, "cannot wait on a channel");
@@ -165,11 +157,15 @@ enum dv_status dv_channel_send(struct dv_channel *channel, const char *line, siz
         return dv_fail(reterr, DV_TOO_LARGE, "a message of %zu bytes is over the limit of %u", size,
             DV_MESSAGE_SIZE_MAX - 1);
     }
+    if (channel->is_stuck) {
+        return dv_fail(reterr, DV_TIMEOUT, "the other process did not read the message before");
+    }
     while (parts[1].iov_len > 0) {
         ssize_t sent = send_some(channel, parts, 2, passed_fd);
         if (sent >= 0) {
             skip_bytes(parts, (size_t)sent);
             passed_fd = -1;
+            channel->is_stuck = parts[1].iov_len > 0;
         } else if (errno == EAGAIN) {
             enum dv_status status = wait_for(channel, POLLOUT, start_ns, timeout_ms, reterr);
             if (status != DV_OK) {

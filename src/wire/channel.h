@@ -37,7 +37,7 @@ void dv_channel_destroyp(struct dv_channel **channel);
 /*
  * Send one line (without its newline), and `passed_fd` with it unless that is -1; the descriptor
  * stays the caller's. DV_TOO_LARGE: the line is over the limit, nothing was sent. DV_TIMEOUT: the
- * other side does not read. DV_NOT_FOUND: it has closed.
+ * other side does not read; if it took half a line, no other can be sent. DV_NOT_FOUND: it has closed.
  */
 DV_MUST_CHECK enum dv_status dv_channel_send(struct dv_channel *channel, const char *line,
     size_t size, int passed_fd, int timeout_ms, struct dv_error *reterr);

@@ -136,22 +136,6 @@ const char *dv_message_type_name(enum dv_message_type type)
 
 /* --- Encoding --------------------------------------------------------------------------- */
 
-/* A text that is not UTF-8 (a path, a library's message) loses only the bytes that are not. */
-static struct dv_json *text_to_json(const char *text)
-{
-    if (!text || dv_text_is_utf8(text, strlen(text))) {
-        return dv_json_string(text);
-    }
-
-    DV_CLEANUP(dv_freep) char *clean = dv_strdup(text);
-    for (char *at = clean; *at; at++) {
-        if ((unsigned char)*at >= 0x80) {
-            *at = '?';
-        }
-    }
-    return dv_json_string(clean);
-}
-
 static struct dv_json *container_to_json(const struct dv_json *value, enum field_kind kind)
 {
     if (value) {
@@ -168,10 +152,10 @@ static void encode_field(
     switch (field->kind) {
     case FIELD_TEXT:
         assert(*(const char *const *)at);
-        dv_json_set(document, field->name, text_to_json(*(const char *const *)at));
+        dv_json_set_text(document, field->name, *(const char *const *)at);
         break;
     case FIELD_OPTIONAL_TEXT:
-        dv_json_set(document, field->name, text_to_json(*(const char *const *)at));
+        dv_json_set_text(document, field->name, *(const char *const *)at);
         break;
     case FIELD_INTEGER:
         dv_json_set_integer(document, field->name, *(const int64_t *)at);

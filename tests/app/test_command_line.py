@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole program from outside: real commands, real roles, killed and interrupted."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
+import pty
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
 import unittest
+import zipfile
+import zlib
 
 DV = sys.argv.pop(1)
 # A sanitizer reserves more address space than any limit on memory allows.
@@ -57,14 +65,93 @@ def worker_of(pid):
     return None
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=60, step=0.01):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()
         if value:
             return value
-        time.sleep(0.01)
+        time.sleep(step)
     raise AssertionError("it did not happen in time")
+
+
+def cpu_seconds(pid):
+    """What a process has computed so far; none once it is gone."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Training:
+    """A `dv train` in the background: what it says, and what its worker had computed when it said it."""
+
+    EPOCHS = 100
+
+    def __init__(self, archive, data, *more):
+        self.data = data
+        self.lines = []
+        self.command = subprocess.Popen([DV, "train", archive, "--data", data, "--json", *QUICK, "--epochs",
+                                         str(self.EPOCHS), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+        self.listener = threading.Thread(target=self.listen)
+        self.listener.start()
+
+    def listen(self):
+        for text in self.command.stdout:
+            self.lines.append((json.loads(text), cpu_seconds(worker_of(self.command.pid))))
+
+    def wait_for(self, condition):
+        def value():
+            if self.command.poll() is not None:
+                raise AssertionError(f"it has ended: {self.lines[-1][0]}")
+            return condition()
+        return wait_for(value, 120, 0.0005)
+
+    def result(self):
+        errors = self.command.stderr.read()
+        self.command.wait(300)
+        self.listener.join()
+        if self.command.returncode != 0:
+            raise AssertionError(f"{self.lines[-1][0]}\n{errors}")
+        return self.lines[-1][0]
+
+    def stop(self):
+        self.command.kill()
+        self.command.wait()
+        self.listener.join()
+        self.command.stdout.close()
+        self.command.stderr.close()
+
+    def epochs(self):
+        return [line for line, _ in self.lines if line.get("is_epoch_end")]
+
+    def has_trained(self):
+        return any(line["epoch"] == self.EPOCHS for line in self.epochs())
+
+    def checkpoints(self):
+        """Whatever of its files changes while it trains, half-written ones too."""
+        with os.scandir(next(self.data.glob("jobs/*/work"))) as folder:
+            return {(entry.name, entry.inode()) for entry in folder}
+
+    def load_seconds(self):
+        return next(seconds for line, seconds in self.lines if line.get("status") == "training")
+
+    def measuring_seconds(self):
+        begin = next(seconds for line, seconds in self.lines if line.get("epoch") == self.EPOCHS)
+        return next(seconds for line, seconds in self.lines if line.get("status") == "writing") - begin
+
+
+def noise_png(seed, side=16):
+    """A grey picture like no other."""
+    chance = random.Random(seed)
+    rows = b"".join(b"\0" + chance.randbytes(side) for _ in range(side))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 class CommandLine(unittest.TestCase):
@@ -78,6 +165,15 @@ class CommandLine(unittest.TestCase):
         cls.result = cls.trained[-1]
 
     @classmethod
+    def one_picture(cls):
+        """A picture of the archive as a file."""
+        picture = cls.root / "picture.png"
+        if not picture.exists():
+            with zipfile.ZipFile(cls.archive) as shapes:
+                picture.write_bytes(shapes.read(shapes.namelist()[0]))
+        return picture
+
+    @classmethod
     def tearDownClass(cls):
         shutil.rmtree(cls.root)
 
@@ -86,9 +182,9 @@ class CommandLine(unittest.TestCase):
         return run("train", cls.archive, "--data", data, "--json", *QUICK, *more, check=check, **options)
 
     @classmethod
-    def start_train(cls, data, *more):
+    def start_train(cls, data, *more, **options):
         return subprocess.Popen([DV, "train", cls.archive, "--data", data, "--json", *QUICK, *more],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
     def test_training_prints_events_and_a_result(self):
         kinds = {line["type"] for line in self.trained}
@@ -99,6 +195,40 @@ class CommandLine(unittest.TestCase):
         epochs = [line for line in self.trained if line.get("is_epoch_end")]
         self.assertEqual([line["epoch"] for line in epochs], [1, 2, 3, 4])
         self.assertTrue(all(line["status"] == "training" for line in epochs))
+
+    def test_in_a_pipe_an_epoch_is_a_line(self):
+        done = run("train", self.archive, "--data", self.root / "plain", *QUICK)
+        epochs = [line.split("/")[0] for line in done.stdout.splitlines() if line.startswith("epoch ")]
+        self.assertEqual(epochs, ["epoch 1", "epoch 2", "epoch 3", "epoch 4"])
+
+    def test_an_accuracy_has_the_name_of_its_split(self):
+        for splits in (("train", "val", "test"), ("train", "val")):
+            archive = self.root / f"{len(splits)}.zip"
+            with zipfile.ZipFile(self.archive) as shapes, zipfile.ZipFile(archive, "w") as target:
+                for index, name in enumerate(shapes.namelist()):
+                    target.writestr(f"{splits[index % len(splits)]}/{name}", shapes.read(name))
+            done = run("train", archive, "--data", self.root / "splits", *QUICK)
+            name = {"test": "test", "val": "validation"}[splits[-1]]
+            self.assertRegex(done.stdout, rf"(?m)^{name} accuracy \d+\.\d\d %")
+
+    def test_on_a_terminal_progress_stays_in_one_row(self):
+        for columns in (40, 100):
+            with self.subTest(columns):
+                ours, theirs = pty.openpty()
+                fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+                command = subprocess.Popen([DV, "train", self.archive, "--data", self.root / f"tty-{columns}", *QUICK],
+                                           stdout=theirs, stderr=subprocess.DEVNULL)
+                os.close(theirs)
+                shown = b""
+                with contextlib.suppress(OSError):  # the end of a terminal
+                    while part := os.read(ours, 65536):
+                        shown += part
+                os.close(ours)
+                self.assertEqual(command.wait(60), 0)
+                rows = [row for row in shown.decode().replace("\x1b[K", "").split("\r") if "epoch" in row]
+                self.assertGreater(len(rows), 3)
+                self.assertLess(max(map(len, rows)), columns)
+                self.assertEqual(any("#" in row for row in rows), columns == 100)
 
     def test_the_model_can_be_listed_shown_measured_and_asked(self):
         model = self.result["model_id"]
@@ -112,15 +242,51 @@ class CommandLine(unittest.TestCase):
             self.assertIn(key, measured[0])
 
     def test_pictures_are_classified_and_bad_ones_named(self):
-        pictures = self.root / "pictures"
-        shutil.unpack_archive(self.archive, pictures)
-        picture = next(pictures.rglob("*.png"))
+        picture = self.one_picture()
         done = run("predict", self.result["model_id"], picture, "/etc/hostname", "--data", self.data,
                    "--json", check=1)
         good, bad = lines_of(done.stdout)
         self.assertEqual(good["path"], str(picture))
         self.assertEqual(len(good["predictions"]), 3)
         self.assertEqual(bad["type"], "error")
+
+    def test_what_is_no_picture_file_is_refused_at_once(self):
+        pipe = self.root / "pipe"
+        os.mkfifo(pipe)
+        done = run("predict", self.result["model_id"], pipe, self.root, self.archive, "--data", self.data, "--json",
+                   check=1)
+        lines = lines_of(done.stdout)
+        self.assertEqual([line["path"] for line in lines], [str(pipe), str(self.root), str(self.archive)])
+        self.assertEqual([line["status"] for line in lines], ["INVALID", "INVALID", "UNSUPPORTED"])
+        run("train", pipe, "--data", self.root / "piped", check=1)
+
+    def test_a_dying_reader_of_pictures_is_named_with_the_picture(self):
+        picture = self.one_picture()
+        command = subprocess.Popen([DV, "predict", self.result["model_id"], *[picture] * 20000, "--data", self.data],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command.stdout.readline()
+        os.kill(children_of(command.pid)[0], signal.SIGKILL)
+        _, errors = command.communicate(timeout=60)
+        self.assertEqual(command.returncode, 1)
+        self.assertIn(f"dv: {picture}: dv infer was killed by signal 9 (Killed)", errors)
+
+    def test_an_answer_for_more_classes_than_a_message_holds_says_so(self):
+        archive = self.root / "many.zip"
+        with zipfile.ZipFile(archive, "w") as many:
+            for index in range(700):
+                for number in range(2):
+                    many.writestr(f"class-{index:03}-{'x' * 100}/{number}.png", noise_png(2 * index + number))
+        data = self.root / "many"
+        result = lines_of(run("train", archive, "--data", data, "--arch", "small_cnn", "--epochs", 1, "--set",
+                              "image_size=16", "--json").stdout)[-1]
+        for top_k, status in ((700, 1), (300, 0)):
+            done = run("predict", result["model_id"], self.one_picture(), "--top-k", top_k, "--data", data, "--json",
+                       check=status)
+            line = lines_of(done.stdout)[0]
+            if status:
+                self.assertIn("--top-k", line["message"])
+            else:
+                self.assertEqual(len(line["predictions"]), top_k)
 
     def test_the_same_archive_is_one_data_set(self):
         listed = lines_of(run("dataset", "list", "--data", self.data, "--json").stdout)[0]
@@ -139,6 +305,36 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(list((data / "datasets").iterdir()), [])
         run("dataset", "show", made["id"], "--data", data, check=1)
 
+    def test_looking_makes_no_data_folder(self):
+        with tempfile.TemporaryDirectory(prefix="dv-cli-") as folder:
+            model = self.result["model_path"]
+            run("model", "list", cwd=folder)
+            run("dataset", "list", "--json", cwd=folder)
+            run("predict", model, self.archive, cwd=folder, check=1)
+            run("evaluate", self.result["model_id"], "nothing.zip", cwd=folder, check=1)
+            self.assertEqual(list(pathlib.Path(folder).iterdir()), [])
+
+    def test_names_that_are_not_utf8_are_refused_with_a_reason(self):
+        latin = os.fsencode(self.root) + b"/caf\xe9.zip"
+        shutil.copyfile(os.fsencode(self.archive), latin)
+        data = self.root / "latin"
+        cases = ([b"dataset", b"create", b"x", latin], [b"dataset", b"create", b"caf\xe9", os.fsencode(self.archive)],
+                 [b"dataset", b"create", b"", os.fsencode(self.archive)], [b"train", latin],
+                 [b"train", os.fsencode(self.archive), b"--name", b"caf\xe9"])
+        for case in cases:
+            with self.subTest(case):
+                done = subprocess.run([DV, *case, "--data", data, "--json"], capture_output=True, timeout=60)
+                self.assertIn(done.returncode, (1, 2))
+                line = json.loads(done.stdout.splitlines()[-1])
+                self.assertEqual(line["status"], "INVALID")
+        self.assertEqual(list((data / "datasets").iterdir()), [])
+
+    def test_a_name_moves_no_cursor(self):
+        data = self.root / "escape"
+        done = run("dataset", "create", "a\x1b[2Jb\nc", self.archive, "--data", data)
+        self.assertIn('"a?[2Jb?c"', done.stdout)
+        self.assertNotIn("\x1b", done.stdout + run("dataset", "list", "--data", data).stdout)
+
     def test_a_bad_archive_leaves_nothing_behind(self):
         data = self.root / "bad"
         archive = self.root / "bad.zip"
@@ -147,10 +343,35 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(lines_of(done.stdout)[-1]["type"], "error")
         self.assertEqual(list((data / "datasets").iterdir()), [])
 
+    def on_small_disk(self, size, *arguments):
+        """Run a command with its data folder on a disk of this size; its output, then what is in the folder."""
+        disk = self.root / "disk"
+        disk.mkdir(exist_ok=True)
+        script = ('mount -t tmpfs -o size="$1" tmpfs "$2" || exit 77; disk=$2; shift 2; "$@"; status=$?; '
+                  'cd "$disk"; find . >&2; exit $status')
+        done = subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", size, disk, DV, *map(str, arguments),
+                               "--data", disk / "data", "--json"], capture_output=True, text=True, timeout=120)
+        if "unshare" in done.stderr or done.returncode == 77:
+            self.skipTest("a small disk cannot be mounted here")
+        return done.returncode, lines_of(done.stdout), done.stderr.splitlines()
+
+    def test_a_full_disk_is_said_and_leaves_nothing_half_made(self):
+        status, lines, files = self.on_small_disk("300k", "dataset", "create", "x", self.archive)
+        self.assertEqual(status, 1)
+        self.assertEqual(lines[-1]["status"], "NO_SPACE")
+        self.assertIn("No space left on device", lines[-1]["message"])
+        self.assertEqual([file for file in files if file.startswith("./data/datasets/")], [])
+        status, lines, files = self.on_small_disk("1500k", "train", self.archive, *QUICK)
+        self.assertEqual(status, 1)
+        self.assertEqual(lines[-1]["failure_reason"], "disk_full")
+        self.assertEqual([file for file in files if file.startswith("./data/models/") or file.endswith(".tmp")], [])
+
     def test_wrong_usage_is_exit_status_2(self):
         for arguments in ([], ["nothing"], ["train"], ["train", "a", "b"], ["train", "a", "--lr"],
                           ["train", self.archive, "--epochs", "0"], ["sample", "cats", "x.zip"],
                           ["train", self.archive, "--detach"], ["dataset", "show"], ["worker"],
+                          ["predict", "a", "b", "--top-k", "0"], ["predict", "a", "b", "--top-k", "-3"],
+                          ["evaluate", "a", "b", "--split", "half"],
                           ["train", self.archive, "--strategy", "magic", "--data", self.data]):
             with self.subTest(arguments):
                 run(*arguments, check=2)
@@ -159,6 +380,13 @@ class CommandLine(unittest.TestCase):
         for command in ("train", "evaluate", "predict", "dataset", "model", "sample", "doctor"):
             self.assertIn("usage: dv " + command, run(command, "--help").stdout)
         self.assertIn("sandbox", lines_of(run("doctor", "--json").stdout)[0])
+
+    def test_the_doctor_looks_at_the_disk_that_data_would_be_on(self):
+        for folder in (self.root, self.root / "not" / "made" / "yet"):
+            disk = lines_of(run("doctor", "--json", "--data", folder, cwd="/dev/shm").stdout)[0]["disk"]
+            space = os.statvfs(self.root)
+            self.assertEqual(disk["exists"], folder == self.root)
+            self.assertAlmostEqual(disk["free_bytes"] / (space.f_bavail * space.f_frsize), 1, places=1)
 
     def test_a_second_command_is_told_of_the_first(self):
         data = self.root / "busy"
@@ -181,6 +409,38 @@ class CommandLine(unittest.TestCase):
         self.assertLess(time.monotonic() - start, 6)
         self.assertFalse(pathlib.Path(f"/proc/{worker}").exists())
         self.assertIn("--resume", lines_of(output)[-1]["message"])
+
+    def test_a_command_without_a_terminal_goes_on_when_that_hangs_up(self):
+        data = self.root / "nohup"
+        command = self.start_train(data, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        wait_for(lambda: worker_of(command.pid))
+        command.send_signal(signal.SIGHUP)
+        output, errors = command.communicate(timeout=60)
+        self.assertEqual(command.returncode, 0, errors)
+        self.assertEqual(lines_of(output)[-1]["type"], "result")
+
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            for arguments in (["dataset", "list", "--data", self.data], ["doctor"], ["--help"]):
+                with self.subTest(arguments):
+                    done = subprocess.run([DV, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, text=True)
+                    self.assertEqual(done.returncode, 1)
+                    self.assertIn("standard output", done.stderr)
+
+    def test_commands_work_without_standard_descriptors(self):
+        data = self.root / "closed"
+        command = f"exec {DV} dataset create closed {self.archive} --data {data} <&- >&- 2>&-"
+        self.assertEqual(subprocess.run(["sh", "-c", command], timeout=60).returncode, 0)
+        listed = lines_of(run("dataset", "list", "--data", data, "--json").stdout)[0]
+        self.assertEqual([item["name"] for item in listed["items"]], ["closed"])
+        self.assertRegex((data / "lock").read_text(), r"\Apid \d+\n\Z")
+
+    def test_a_command_without_standard_input_can_be_interrupted(self):
+        command = self.start_train(self.root / "no-input", "--set", "epochs=5000", preexec_fn=lambda: os.close(0))
+        wait_for(lambda: worker_of(command.pid))
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=20)
+        self.assertEqual(command.returncode, 130)
 
     def test_a_worker_that_dies_too_often_fails_the_job_with_its_reason(self):
         data = self.root / "dying"
@@ -223,6 +483,19 @@ class CommandLine(unittest.TestCase):
         done = self.train(data, "--set", "epochs=5000", "--timeout", "1", check=1)
         self.assertEqual(lines_of(done.stdout)[-1]["failure_reason"], "timeout")
 
+    def test_a_job_that_was_done_when_its_command_was_killed_is_not_done_again(self):
+        data = self.root / "done"
+        shutil.copytree(self.data / "cache", data / "cache")
+        result = lines_of(self.train(data).stdout)[-1]
+        job = data / "jobs" / result["job_id"]
+        record = json.loads((job / "job.json").read_text())
+        (job / "job.json").write_text(json.dumps({**record, "status": "running"}))
+        (job / "work" / "checkpoints").mkdir(parents=True)
+        again = lines_of(self.train(data, "--resume").stdout)
+        self.assertEqual(again, [result])
+        self.assertEqual(json.loads((job / "job.json").read_text())["status"], "completed")
+        self.assertEqual(sorted(path.name for path in job.iterdir()), ["job.json", "result.json"])
+
     def test_the_damaged_record_of_a_job_is_no_job_to_go_on_with(self):
         data = self.root / "damaged"
         self.train(data, "--set", "epochs=1")
@@ -233,29 +506,59 @@ class CommandLine(unittest.TestCase):
             done = self.train(data, "--set", "epochs=1", "--resume", check=None)
             self.assertIn(done.returncode, (0, 1), done.stderr)
 
+    def split_archive(self):
+        """Few pictures to train on, so that epochs are short; many to measure with, so that this is long."""
+        shapes, split = self.root / "for-split.zip", self.root / "split.zip"
+        run("sample", "shapes", shapes, "--classes", 3, "--count", 3000, "--seed", 8)
+        with zipfile.ZipFile(shapes) as source, zipfile.ZipFile(split, "w") as target:
+            for index, name in enumerate(source.namelist()):
+                target.writestr(("train/" if index % 30 == 0 else "test/") + name, source.read(name))
+        return split
+
+    def await_moment(self, kind, training, worker, whole, chance):
+        """Until a moment of this kind, at random; in the worker's own time, so that load does not matter."""
+        if kind == "load":
+            limit = chance.uniform(0, whole.load_seconds())
+            training.wait_for(lambda: cpu_seconds(worker) >= limit)
+        elif kind == "epoch":
+            count = len(training.epochs()) + chance.randint(1, 4)
+            training.wait_for(lambda: len(training.epochs()) >= count)
+        elif kind == "checkpoint":
+            before = training.checkpoints()
+            training.wait_for(lambda: training.checkpoints() != before)
+        else:
+            is_first = not training.has_trained()
+            training.wait_for(training.has_trained)
+            begin = cpu_seconds(worker) if is_first else whole.load_seconds()
+            limit = begin + chance.uniform(0, whole.measuring_seconds() / 2)
+            training.wait_for(lambda: cpu_seconds(worker) >= limit)
+
     def test_twenty_killed_workers_change_no_bit_of_the_model(self):
         seed = int(os.environ.get("DV_TEST_SEED", time.time()))
         print("seed", seed, file=sys.stderr)
         chance = random.Random(seed)
-        longer = ("--set", "epochs=200")
-        whole = lines_of(self.train(self.root / "whole", *longer).stdout)[-1]
-        data = self.root / "killed"
+        moments = ["load"] * 5 + ["epoch"] * 6 + ["checkpoint"] * 6
+        chance.shuffle(moments)
+        moments += ["evaluation"] * 3
+        archive = self.split_archive()
+        whole = Training(archive, self.root / "whole")
+        self.addCleanup(whole.stop)
+        expected = whole.result()
         # The engine's measured choices are part of the bits: both runs use the same.
-        shutil.copytree(self.root / "whole" / "cache", data / "cache")
-        command = self.start_train(data, *longer, "--max-restarts", "20")
-        for kill in range(20):
-            worker = wait_for(lambda: command.poll() is not None or worker_of(command.pid))
-            self.assertIsNone(command.poll(), f"it ended after {kill} kills")
-            time.sleep(chance.uniform(0, 0.4))
-            self.assertIsNone(command.poll(), f"it ended after {kill} kills")
+        shutil.copytree(self.root / "whole" / "cache", self.root / "killed" / "cache")
+        training = Training(archive, self.root / "killed", "--max-restarts", "20")
+        self.addCleanup(training.stop)
+        killed = set()
+        for moment in moments:
+            worker = training.wait_for(lambda: {worker_of(training.command.pid)} - killed - {None}).pop()
+            self.await_moment(moment, training, worker, whole, chance)
             os.kill(worker, signal.SIGKILL)
-            wait_for(lambda: command.poll() is not None or worker_of(command.pid) != worker)
-        output, errors = command.communicate(timeout=300)
-        self.assertEqual(command.returncode, 0, output + errors)
-        result = lines_of(output)[-1]
+            killed.add(worker)
+        result = training.result()
+        self.assertEqual(len(killed), 20)
         self.assertEqual(result["restarts"], 20)
-        self.assertEqual(weights_hash(result), weights_hash(whole))
-        self.assertEqual(result["accuracy"], whole["accuracy"])
+        self.assertEqual(weights_hash(result), weights_hash(expected))
+        self.assertEqual(result["accuracy"], expected["accuracy"])
 
     def test_a_killed_command_goes_on_with_resume_and_ends_the_same(self):
         data = self.root / "resumed"

@@ -4,12 +4,14 @@
 #include "base/file.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -152,6 +154,68 @@ static void a_folder_is_removed_a_few_entries_at_a_time(void **state)
     assert_true(is_gone);
 }
 
+static void a_new_folder_is_made_durable_in_the_one_above(void **state)
+{
+    char inside[DV_PATH_SIZE];
+
+    (void)state;
+    assert_int_equal(dv_path_format(inside, NULL, "%s/one/two", folder), DV_OK);
+    for (unsigned nth = 1; nth <= 2; nth++) {
+        dv_fault_arm("sync", nth);
+        assert_int_equal(dv_folder_make(inside, NULL), DV_IO);
+        assert_true(dv_fault_disarm());
+        assert_false(dv_path_exists(inside));
+    }
+    assert_int_equal(dv_folder_make(inside, NULL), DV_OK);
+    dv_fault_arm("sync", 1);
+    assert_int_equal(dv_folder_make(inside, NULL), DV_OK); /* it is there: nothing to be done */
+    assert_false(dv_fault_disarm());
+}
+
+static void what_is_no_regular_file_is_refused_without_waiting(void **state)
+{
+    struct dv_error error;
+    char *data;
+    size_t size;
+    int fd = -1;
+
+    (void)state;
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(dv_file_open_read(path, &fd, &error), DV_INVALID);
+    assert_non_null(strstr(error.text, path));
+    assert_int_equal(dv_file_read(folder, 100, &data, &size, &error), DV_INVALID);
+    assert_non_null(strstr(error.text, "not a regular file"));
+    assert_int_equal(fd, -1);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void *remove_tree(void *tree)
+{
+    return dv_folder_remove(tree, NULL) == DV_OK ? tree : NULL;
+}
+
+static void two_may_remove_the_same_folder(void **state)
+{
+    char tree[DV_PATH_SIZE], name[DV_PATH_SIZE];
+    pthread_t other;
+    void *result;
+
+    (void)state;
+    assert_int_equal(dv_path_format(tree, NULL, "%s/tree", folder), DV_OK);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 100; i++) {
+            assert_int_equal(dv_path_format(name, NULL, "%s/%d", tree, i), DV_OK);
+            assert_true(mkdir(i == 0 ? tree : name, 0700) == 0);
+        }
+        assert_int_equal(pthread_create(&other, NULL, remove_tree, tree), 0);
+        assert_non_null(remove_tree(tree));
+        assert_false(dv_path_exists(tree)); /* whoever returns: it is gone then */
+        assert_int_equal(pthread_join(other, &result), 0);
+        assert_non_null(result);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +224,9 @@ int main(void)
         cmocka_unit_test(a_file_above_the_limit_is_refused),
         cmocka_unit_test(removing_a_folder_follows_no_link),
         cmocka_unit_test(a_folder_is_removed_a_few_entries_at_a_time),
+        cmocka_unit_test(a_new_folder_is_made_durable_in_the_one_above),
+        cmocka_unit_test(what_is_no_regular_file_is_refused_without_waiting),
+        cmocka_unit_test(two_may_remove_the_same_folder),
     };
 
     return cmocka_run_group_tests_name("file", tests, set_up, tear_down);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/random.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -17,8 +18,8 @@ static enum dv_status parse(const char *text, struct dv_json **ret)
 
 static void what_is_not_strict_json_is_refused(void **state)
 {
-    static const char *const bad[] = {"", "{", "{\"a\":1,}", "{\"a\":1,\"a\":2}", "[1] x", "nul", "\"\x80\"",
-        "'a'", "{a:1}", "[NaN]", "[1e999]"};
+    static const char *const bad[] = {"", "{", "{\"a\":1,}", "{\"a\":1,\"a\":2}", "[1] x", "nul",
+        "\"\x80\"", "'a'", "{a:1}", "[NaN]", "[1e999]"};
     struct dv_json *json = NULL;
 
     (void)state;
@@ -64,6 +65,53 @@ static void numbers_survive_a_round_trip(void **state)
     dv_json_unref(back);
 }
 
+static void numbers_have_no_more_digits_than_they_need(void **state)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {{0.1, "0.1"}, {0.025, "0.025"}, {5e-4, "0.0005"}, {-0.85, "-0.85"}, {4, "4.0"},
+        {0.1 + 0.2, "0.30000000000000004"}, {1e-7, "1e-07"}, {1e300, "1e+300"},
+        {0x1p-20, "9.5367431640625e-7"}, {1.0 / 3.0, "0.3333333333333333"}, {1e15, "1e+15"},
+        {123456789012345678.0, "1.2345678901234568e17"}};
+
+    (void)state;
+    for (size_t i = 0; i < DV_ARRAY_SIZE(cases); i++) {
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *json = dv_json_number(cases[i].value);
+        DV_CLEANUP(dv_freep) char *text = dv_json_print(json);
+        assert_string_equal(text, cases[i].text);
+    }
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *all = NULL;
+    const char *text =
+        "{\"0.10000000000000001\":[\"\\\"0.10000000000000001\\\\\",0.1,true,7,-0.5,[]]}";
+    assert_int_equal(parse(text, &all), DV_OK);
+    DV_CLEANUP(dv_freep) char *again = dv_json_print(all);
+    assert_string_equal(again, text);
+}
+
+/* Bit for bit, over the whole range: what is stored is exactly what was computed. */
+static void every_number_comes_back_as_it_was(void **state)
+{
+    struct dv_random random = dv_random_make(1, DV_RANDOM_INIT, 0, 0);
+
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        uint64_t bits = dv_random_u64(&random);
+        double value, back;
+        memcpy(&value, &bits, sizeof(value));
+        if (!isfinite(value)) {
+            continue;
+        }
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *json = dv_json_number(value);
+        DV_CLEANUP(dv_freep) char *text = dv_json_print(json);
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *again = NULL;
+        assert_int_equal(parse(text, &again), DV_OK);
+        assert_false(dv_json_is_integer(again));
+        back = dv_json_to_number(again, 0);
+        assert_memory_equal(&back, &value, sizeof(value));
+    }
+}
+
 static void the_canonical_form_does_not_depend_on_order(void **state)
 {
     struct dv_json *a = NULL;
@@ -97,6 +145,8 @@ int main(void)
         cmocka_unit_test(what_is_not_strict_json_is_refused),
         cmocka_unit_test(nesting_is_allowed_to_the_limit_and_not_beyond),
         cmocka_unit_test(numbers_survive_a_round_trip),
+        cmocka_unit_test(numbers_have_no_more_digits_than_they_need),
+        cmocka_unit_test(every_number_comes_back_as_it_was),
         cmocka_unit_test(the_canonical_form_does_not_depend_on_order),
         cmocka_unit_test(queries_on_nothing_answer_with_the_fallback),
     };

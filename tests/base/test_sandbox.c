@@ -12,8 +12,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -157,6 +159,47 @@ static int open_a_socket(const struct place *place)
     return socket(AF_INET, SOCK_STREAM, 0) >= 0 ? 0 : 1;
 }
 
+/* Signal 0 only asks whether one may. */
+static int signal_the_parent(const struct place *place)
+{
+    (void)place;
+    return syscall(SYS_tgkill, getppid(), getppid(), 0) == 0 ? 0 : 1;
+}
+
+static int limit_the_parent(const struct place *place)
+{
+    struct rlimit limit;
+
+    (void)place;
+    return syscall(SYS_prlimit64, getppid(), RLIMIT_CPU, NULL, &limit) == 0 ? 0 : 1;
+}
+
+static int link_out_of_its_folder(const struct place *place)
+{
+    char path[DV_PATH_SIZE];
+
+    if (dv_path_format(path, NULL, "%s/link", place->staging) != DV_OK) {
+        return 1;
+    }
+    return symlink("/etc/passwd", path) == 0 ? 0 : 1;
+}
+
+static void note_signal(int number)
+{
+    (void)number;
+}
+
+static int signal_itself(const struct place *place)
+{
+    struct rlimit limit;
+
+    (void)place;
+    return signal(SIGUSR1, note_signal) != SIG_ERR && raise(SIGUSR1) == 0 &&
+                   getrlimit(RLIMIT_CPU, &limit) == 0
+               ? 0
+               : 1;
+}
+
 static int map_executable_memory(const struct place *place)
 {
     (void)place;
@@ -225,6 +268,8 @@ static void what_a_role_needs_still_works(void **state)
     assert_true(succeeds(*state, DV_SANDBOX_FILTER_COMPUTE, work_as_usual));
     assert_true(succeeds(*state, DV_SANDBOX_FILTER_STRICT, start_a_thread));
     assert_true(succeeds(*state, DV_SANDBOX_FILTER_COMPUTE, start_a_thread));
+    assert_true(succeeds(*state, DV_SANDBOX_FILTER_STRICT, signal_itself));
+    assert_true(succeeds(*state, DV_SANDBOX_FILTER_COMPUTE, signal_itself));
     assert_true(succeeds(*state, DV_SANDBOX_FILTER_COMPUTE, map_executable_memory));
 }
 
@@ -270,6 +315,20 @@ static void a_parser_that_tries_a_program_or_a_socket_is_killed(void **state)
     assert_false(succeeds(*state, DV_SANDBOX_FILTER_STRICT, map_executable_memory));
 }
 
+static void other_processes_and_links_are_out_of_reach(void **state)
+{
+    static const attempt_fn attempts[] = {
+        signal_the_parent, limit_the_parent, link_out_of_its_folder};
+
+    if (!has_filter()) {
+        skip();
+    }
+    for (size_t i = 0; i < DV_ARRAY_SIZE(attempts); i++) {
+        assert_false(succeeds(*state, DV_SANDBOX_FILTER_STRICT, attempts[i]));
+        assert_false(succeeds(*state, DV_SANDBOX_FILTER_COMPUTE, attempts[i]));
+    }
+}
+
 static void memory_and_files_have_their_limits(void **state)
 {
     if (has_filter()) { /* else a sanitizer build, whose own maps are over any limit */
@@ -302,6 +361,7 @@ int main(void)
         TEST(files_outside_are_out_of_reach),
         TEST(a_computing_role_is_refused_programs_processes_and_sockets),
         TEST(a_parser_that_tries_a_program_or_a_socket_is_killed),
+        TEST(other_processes_and_links_are_out_of_reach),
         TEST(memory_and_files_have_their_limits),
         TEST(a_path_that_is_not_there_is_an_error),
     };

@@ -53,6 +53,32 @@ static void utf8_is_checked_as_rfc_3629_says(void **state)
     assert_false(dv_text_is_utf8("a\0b", 3));
 }
 
+static void what_is_no_utf8_or_would_move_a_cursor_is_replaced(void **state)
+{
+    static const struct {
+        const char *text, *utf8, *printable;
+    } cases[] = {
+        {"plain \xc3\xa9", "plain \xc3\xa9", "plain \xc3\xa9"},
+        {"caf\xe9.zip", "caf?.zip", "caf?.zip"},
+        {"cut \xe2\x82", "cut ??", "cut ??"},
+        {"\xed\xa0\x80", "???", "???"},
+        {"a\033[2Jb\n\177", "a\033[2Jb\n\177", "a?[2Jb??"},
+        {"\xc2\x9b" "5m", "\xc2\x9b" "5m", "??5m"},
+        {"", "", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < DV_ARRAY_SIZE(cases); i++) {
+        char text[32];
+        assert_true(dv_text_copy(text, sizeof(text), cases[i].text));
+        dv_text_make_utf8(text);
+        assert_string_equal(text, cases[i].utf8);
+        assert_true(dv_text_copy(text, sizeof(text), cases[i].text));
+        dv_text_make_printable(text);
+        assert_string_equal(text, cases[i].printable);
+    }
+}
+
 static void copies_into_a_field_end_with_a_nul_and_say_if_they_were_cut(void **state)
 {
     char field[4];
@@ -83,6 +109,7 @@ int main(void)
         cmocka_unit_test(numbers_are_the_whole_text_or_nothing),
         cmocka_unit_test(real_numbers_are_finite_and_decimal),
         cmocka_unit_test(utf8_is_checked_as_rfc_3629_says),
+        cmocka_unit_test(what_is_no_utf8_or_would_move_a_cursor_is_replaced),
         cmocka_unit_test(copies_into_a_field_end_with_a_nul_and_say_if_they_were_cut),
         cmocka_unit_test(sizes_read_well),
     };

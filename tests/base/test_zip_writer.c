@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -133,6 +134,20 @@ static void a_full_disk_is_said_and_leaves_nothing(void **state)
     }
 }
 
+static void what_is_no_file_is_not_replaced(void **state)
+{
+    struct dv_zip_writer *writer = NULL;
+    struct stat info;
+
+    (void)state;
+    assert_int_equal(mkfifo(in_folder("pipe"), 0600), 0);
+    assert_int_equal(dv_zip_writer_open(in_folder("pipe"), &writer, NULL), DV_CONFLICT);
+    assert_int_equal(stat(in_folder("pipe"), &info), 0);
+    assert_true(S_ISFIFO(info.st_mode));
+    assert_int_equal(dv_zip_writer_open(folder, &writer, NULL), DV_CONFLICT);
+    assert_null(writer);
+}
+
 static void more_entries_than_16_bits_count_take_zip64(void **state)
 {
     DV_CLEANUP(dv_zip_writer_closep) struct dv_zip_writer *writer = NULL;
@@ -177,6 +192,7 @@ int main(void)
         cmocka_unit_test(an_archive_that_was_not_finished_leaves_nothing),
         cmocka_unit_test(an_entry_of_another_size_than_announced_is_refused),
         cmocka_unit_test(a_full_disk_is_said_and_leaves_nothing),
+        cmocka_unit_test(what_is_no_file_is_not_replaced),
         cmocka_unit_test(more_entries_than_16_bits_count_take_zip64),
         cmocka_unit_test(the_bytes_of_a_file_are_copied),
     };

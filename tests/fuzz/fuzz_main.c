@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/random.h"
 
 #include <dirent.h>
@@ -51,7 +52,8 @@ static void change(char *data, size_t *size, struct dv_random *random)
     }
 }
 
-static int run_file(const char *path, struct dv_random *random)
+/* What is changed depends on the file's bytes alone, not on its place in the folder. */
+static int run_file(const char *path)
 {
     DV_CLEANUP(dv_freep) char *data = NULL;
     struct dv_error error;
@@ -61,18 +63,19 @@ static int run_file(const char *path, struct dv_random *random)
         (void)fprintf(stderr, "%s\n", error.text);
         return 1;
     }
+    struct dv_random random = dv_random_make(1, DV_RANDOM_ORDER, dv_crc32(0, data, size), 0);
     run(data, size);
     for (int i = 0; i < CHANGES; i++) {
         DV_CLEANUP(dv_freep) char *changed = dv_alloc(size);
         size_t changed_size = size;
         memcpy(changed, data, size);
-        change(changed, &changed_size, random);
+        change(changed, &changed_size, &random);
         run(changed, changed_size);
     }
     return 0;
 }
 
-static int run_folder(const char *folder, struct dv_random *random)
+static int run_folder(const char *folder)
 {
     DIR *stream = opendir(folder);
     const struct dirent *entry;
@@ -81,7 +84,7 @@ static int run_folder(const char *folder, struct dv_random *random)
     while (stream && (entry = readdir(stream))) {
         DV_CLEANUP(dv_freep) char *path = dv_strprintf("%s/%s", folder, entry->d_name);
         if (entry->d_name[0] != '.') {
-            failed |= run_file(path, random);
+            failed |= run_file(path);
             count++;
         }
     }
@@ -96,11 +99,10 @@ static int run_folder(const char *folder, struct dv_random *random)
 
 int main(int argc, char **argv)
 {
-    struct dv_random random = dv_random_make(1, DV_RANDOM_ORDER, 0, 0);
     int failed = argc < 2;
 
     for (int i = 1; i < argc; i++) {
-        failed |= run_folder(argv[i], &random);
+        failed |= run_folder(argv[i]);
     }
     return failed;
 }

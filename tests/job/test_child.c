@@ -14,9 +14,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -71,7 +73,7 @@ static int play_reporter(struct dv_channel *channel)
     (void)fputs("another\nand no end", stderr);
     dv_json_set_integer(value, "descriptors", count_open_descriptors());
     dv_json_set_bool(value, "has_secret", getenv("DV_SECRET_KEY") != NULL);
-    dv_json_set_bool(value, "has_fault", getenv("DV_FAULT_TEST") != NULL);
+    dv_json_set_bool(value, "has_threads", getenv("OMP_NUM_THREADS") != NULL);
     dv_json_set_bool(value, "is_leader", getsid(0) == getpid());
     enum dv_status status = dv_message_send(channel, &result, -1, 1000, NULL);
     dv_json_unref(value);
@@ -90,6 +92,20 @@ static int play_polite(struct dv_channel *channel)
     bool is_asked = message.type == DV_MESSAGE_CANCEL;
     dv_message_finish(&message);
     return is_asked ? 5 : 74;
+}
+
+/* Answers when it is spoken to, and is gone. */
+static int play_brief(struct dv_channel *channel)
+{
+    const struct dv_message result = {.type = DV_MESSAGE_RESULT};
+    struct dv_message message;
+
+    say_hello(channel, "brief");
+    if (dv_message_receive(channel, -1, &message, NULL) != DV_OK) {
+        return 77;
+    }
+    dv_message_finish(&message);
+    return dv_message_send(channel, &result, -1, 1000, NULL) == DV_OK ? 0 : 78;
 }
 
 /* Only SIGKILL ends it. */
@@ -164,7 +180,7 @@ static int play(const char *role)
         int (*play)(struct dv_channel *channel);
     } roles[] = {{"reporter", play_reporter}, {"polite", play_polite}, {"deaf", play_deaf},
         {"crash", play_crash}, {"refusing", play_refusing}, {"babbling", play_babbling},
-        {"flooding", play_flooding}, {"leaving", play_leaving}};
+        {"brief", play_brief}, {"flooding", play_flooding}, {"leaving", play_leaving}};
 
     for (size_t i = 0; i < DV_ARRAY_SIZE(roles); i++) {
         if (dv_text_equal(roles[i].name, role)) {
@@ -217,7 +233,7 @@ static void a_child_has_its_channel_and_nothing_else(void **state)
 
     (void)state;
     assert_int_equal(setenv("DV_SECRET_KEY", "x", 1), 0);
-    assert_int_equal(setenv("DV_FAULT_TEST", "x", 1), 0);
+    assert_int_equal(setenv("OMP_NUM_THREADS", "1", 1), 0);
     int extra = open("/dev/null", O_RDONLY); /* not close-on-exec, as a library might leave it */
     assert_int_equal(dv_child_start(&options, &child, NULL), DV_OK);
     assert_int_equal(shake(child, NULL), DV_OK);
@@ -225,7 +241,7 @@ static void a_child_has_its_channel_and_nothing_else(void **state)
     assert_int_equal(result.type, DV_MESSAGE_RESULT);
     assert_int_equal(dv_json_get_integer(result.result.value, "descriptors", -1), 4);
     assert_false(dv_json_get_bool(result.result.value, "has_secret", true));
-    assert_true(dv_json_get_bool(result.result.value, "has_fault", false));
+    assert_true(dv_json_get_bool(result.result.value, "has_threads", false));
     assert_true(dv_json_get_bool(result.result.value, "is_leader", false));
     dv_message_finish(&result);
     assert_int_equal(dv_child_receive(child, 5000, &result, NULL), DV_NOT_FOUND);
@@ -334,6 +350,65 @@ static void an_interrupt_ends_the_waiting(void **state)
     child = dv_child_destroy(child);
     dv_file_closep(&pipes[0]);
     dv_file_closep(&pipes[1]);
+}
+
+/*
+ * poll() as it is when a child says something and ends just after the kernel has looked at its
+ * channel: only the end is reported.
+ */
+static bool hides_last_words;
+
+int __real_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+    if (hides_last_words && count == 4) {
+        fds[0].fd = -1;
+        fds[0].revents = 0;
+        hides_last_words = false;
+    }
+    return __real_poll(fds, count, timeout_ms);
+}
+
+static void the_last_words_of_a_child_are_heard(void **state)
+{
+    const struct dv_message cancel = {.type = DV_MESSAGE_CANCEL};
+    struct dv_child *child = start("brief");
+    struct dv_message result;
+
+    (void)state;
+    assert_int_equal(shake(child, NULL), DV_OK);
+    assert_int_equal(dv_child_send(child, &cancel, -1, NULL), DV_OK);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)dv_child_pid(child), &info, WEXITED | WNOWAIT), 0);
+    hides_last_words = true;
+    assert_int_equal(dv_child_receive(child, -1, &result, NULL), DV_OK);
+    hides_last_words = false;
+    assert_int_equal(result.type, DV_MESSAGE_RESULT);
+    dv_message_finish(&result);
+    child = dv_child_destroy(child);
+}
+
+static void a_child_has_its_descriptors_where_the_parent_has_none(void **state)
+{
+    struct dv_message result;
+    struct dv_child_exit end;
+
+    (void)state;
+    int input = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
+    (void)close(STDIN_FILENO);
+    struct dv_child *child = start("reporter");
+    assert_int_equal(shake(child, NULL), DV_OK);
+    assert_int_equal(dv_child_receive(child, 5000, &result, NULL), DV_OK);
+    assert_int_equal(dv_json_get_integer(result.result.value, "descriptors", -1), 4);
+    dv_message_finish(&result);
+    assert_int_equal(dv_child_wait(child, 5000, &end, NULL), DV_OK);
+    child = dv_child_destroy(child);
+    if (input >= 0) {
+        assert_int_equal(dup2(input, STDIN_FILENO), STDIN_FILENO);
+    }
+    dv_file_closep(&input);
 }
 
 /* A middle process starts a child and is killed: the child must not outlive it. */
@@ -457,6 +532,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_that_does_not_keep_to_the_protocol_is_refused),
         cmocka_unit_test(a_program_that_is_not_there_ends_with_127),
         cmocka_unit_test(an_interrupt_ends_the_waiting),
+        cmocka_unit_test(the_last_words_of_a_child_are_heard),
+        cmocka_unit_test(a_child_has_its_descriptors_where_the_parent_has_none),
         cmocka_unit_test(a_child_dies_with_its_parent),
         cmocka_unit_test(one_that_floods_us_is_read_in_parts),
         cmocka_unit_test(stopping_goes_on_without_waiting),

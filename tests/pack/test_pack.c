@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "pack/pack.h"
@@ -248,6 +249,58 @@ static void a_damaged_or_short_pack_file_is_found(void **state)
     assert_int_equal(dv_pack_open(folder, &pack, NULL), DV_CORRUPT);
 }
 
+/* Three pictures in three pack files; the statuses pass through. */
+static enum dv_status write_small_pack(struct dv_error *error)
+{
+    DV_CLEANUP(dv_pack_writer_destroyp) struct dv_pack_writer *writer = NULL;
+    const struct dv_pack_bytes previews[DV_PACK_PREVIEW_COUNT] = {{0}};
+    struct dv_pack_record records[3] = {0};
+    const struct dv_pack_record *order[3];
+    const char *classes[] = {"only"};
+    const struct dv_pack_manifest manifest = {
+        .classes = classes, .class_count = 1, .samples = order, .sample_count = 3};
+
+    enum dv_status status = dv_pack_writer_create(folder, 10, &writer, error);
+    for (uint32_t i = 0; i < 3 && status == DV_OK; i++) {
+        records[i].sample = (struct dv_pack_sample){
+            .name = "picture", .rows = 1, .columns = 1, .channels = 1, .size = 10};
+        dv_sha256("0123456789", 10, records[i].sample.hash);
+        order[i] = &records[i];
+        status =
+            dv_pack_writer_append(writer, "0123456789", 10, previews, &records[i].place, error);
+    }
+    return status == DV_OK ? dv_pack_writer_finish(writer, &manifest, error) : status;
+}
+
+static void a_write_that_fails_anywhere_is_told_and_makes_no_pack(void **state)
+{
+    static const char *const points[] = {"open", "write", "sync", "rename"};
+    struct dv_error error;
+
+    (void)state;
+    for (size_t i = 0; i < DV_ARRAY_SIZE(points); i++) {
+        unsigned nth = 0;
+        bool was_hit;
+        do {
+            struct dv_pack *pack = NULL;
+            assert_int_equal(dv_folder_remove(path_in("packs"), NULL), DV_OK);
+            (void)unlink(path_in("manifest.bin"));
+            dv_fault_arm(points[i], ++nth);
+            enum dv_status status = write_small_pack(&error);
+            was_hit = dv_fault_disarm();
+            assert_int_equal(status == DV_OK, !was_hit);
+            if (status == DV_OK) {
+                assert_int_equal(dv_pack_open(folder, &pack, NULL), DV_OK);
+            } else {
+                assert_true(strlen(error.text) > 0);
+                assert_true(i != 1 || status == DV_NO_SPACE);
+            }
+            pack = dv_pack_close(pack);
+        } while (was_hit);
+        assert_true(nth > 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +310,8 @@ int main(void)
             any_changed_byte_of_the_manifest_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             no_sealed_manifest_leads_out_of_its_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_write_that_fails_anywhere_is_told_and_makes_no_pack, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_or_short_pack_file_is_found, set_up, tear_down),
     };
 

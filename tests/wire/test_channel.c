@@ -136,6 +136,30 @@ static void sending_to_one_who_does_not_read_times_out(void **state)
     assert_int_equal(status, DV_TIMEOUT);
 }
 
+/* The first lines arrive whole; what follows the half one is an end, never another line. */
+static void a_line_sent_by_half_is_not_continued_by_the_next(void **state)
+{
+    struct ends *ends = *state;
+    DV_CLEANUP(dv_freep) char *text = dv_alloc(60000);
+    struct dv_channel *peer = dv_channel_create(dup(ends->theirs));
+    enum dv_status status = DV_OK;
+    const char *line;
+    size_t size;
+
+    memset(text, 'x', 60000);
+    while (status == DV_OK) {
+        status = dv_channel_send(ends->ours, text, 60000, -1, 5, NULL);
+    }
+    while ((status = dv_channel_receive(peer, 5, &line, &size, NULL)) == DV_OK) {
+        assert_int_equal(size, 60000);
+    }
+    assert_int_equal(status, DV_TIMEOUT);
+    assert_int_equal(dv_channel_send(ends->ours, "next", 4, -1, 5, NULL), DV_TIMEOUT);
+    assert_int_equal(shutdown(dv_channel_fd(ends->ours), SHUT_WR), 0);
+    assert_int_equal(dv_channel_receive(peer, 1000, &line, &size, NULL), DV_CORRUPT);
+    peer = dv_channel_destroy(peer);
+}
+
 static void sending_to_one_who_has_closed_is_told_without_a_signal(void **state)
 {
     struct ends *ends = *state;
@@ -196,6 +220,7 @@ int main(void)
         TEST(the_end_is_told_apart_from_an_end_within_a_line),
         TEST(a_line_at_the_limit_passes_and_one_byte_more_does_not),
         TEST(sending_to_one_who_does_not_read_times_out),
+        TEST(a_line_sent_by_half_is_not_continued_by_the_next),
         TEST(sending_to_one_who_has_closed_is_told_without_a_signal),
         TEST(a_descriptor_rides_along_and_reads_the_same_file),
         TEST(more_descriptors_than_we_keep_are_refused),

@@ -101,13 +101,13 @@ static void numbers_and_missing_texts_come_back_as_they_were(void **state)
 
 static void a_text_that_is_not_utf8_does_not_lose_the_message(void **state)
 {
-    const struct dv_message message = {.type = DV_MESSAGE_LOG, .log = {"info", "a\xff z"}};
+    const struct dv_message message = {.type = DV_MESSAGE_LOG, .log = {"info", "\xc3\xa4\xff z"}};
     struct dv_message back;
 
     (void)state;
     DV_CLEANUP(dv_freep) char *line = dv_message_encode(&message);
     assert_int_equal(dv_message_decode(line, strlen(line), &back, NULL), DV_OK);
-    assert_string_equal(back.log.text, "a? z");
+    assert_string_equal(back.log.text, "\xc3\xa4? z");
     dv_message_finish(&back);
 }
 
