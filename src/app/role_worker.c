@@ -159,10 +159,15 @@ static enum dv_status write_result(
 static enum dv_status lock_folder(struct dv_role *role, int *ret_fd, struct dv_error *reterr)
 {
     const char *folder = role->job->job_folder;
-    DV_CLEANUP(dv_file_closep) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char path[DV_PATH_SIZE];
 
+    enum dv_status status = dv_path_format(path, reterr, "%s/lock", folder);
+    if (status != DV_OK) {
+        return status;
+    }
+    DV_CLEANUP(dv_file_closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        return dv_fail_errno(reterr, errno, "cannot open the job's folder %s", folder);
+        return dv_fail_errno(reterr, errno, "cannot open %s", path);
     }
     for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
         if (errno != EWOULDBLOCK && errno != EINTR) {

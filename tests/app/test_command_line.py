@@ -468,7 +468,8 @@ class CommandLine(unittest.TestCase):
         halvings = [line for line in lines if line["type"] == "log" and "out of memory" in line["text"]]
         self.assertGreater(len(halvings), 0)
         self.assertEqual(result["restarts"], len(halvings))
-        self.assertEqual(result["hyperparameters"]["batch_size"], 512 >> len(halvings))
+        self.assertEqual(result["hyperparameters"]["batch_size"], int(halvings[-1]["text"].split()[-1]))
+        self.assertLessEqual(result["hyperparameters"]["batch_size"], 512 >> len(halvings))
 
     @unittest.skipIf(IS_SANITIZED, "memory is not limited under a sanitizer")
     def test_a_worker_that_fits_nowhere_fails_the_job_as_oom(self):
@@ -530,7 +531,7 @@ class CommandLine(unittest.TestCase):
             is_first = not training.has_trained()
             training.wait_for(training.has_trained)
             begin = cpu_seconds(worker) if is_first else whole.load_seconds()
-            limit = begin + chance.uniform(0, whole.measuring_seconds() / 2)
+            limit = begin + chance.uniform(0, whole.measuring_seconds() / 4)
             training.wait_for(lambda: cpu_seconds(worker) >= limit)
 
     def test_twenty_killed_workers_change_no_bit_of_the_model(self):
