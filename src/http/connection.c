@@ -31,6 +31,7 @@ static void begin_phase(struct dv_http_connection *connection, enum dv_http_phas
     connection->window_ns = connection->phase_ns;
     connection->window_bytes = UINT64_MAX; /* read at the first look */
     connection->is_first_window = true;
+    connection->has_hung_up = false;
 }
 
 struct dv_http_connection *dv_http_connection_open(
