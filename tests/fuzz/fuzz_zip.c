@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libFuzzer entry of the ZIP reader; not part of the normal build. From the source root, after
- * `meson setup build-fuzz -Db_sanitize=address,undefined -Db_lundef=false` with CC=clang:
- *     clang -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Isrc -Itests/data \
- *         tests/fuzz/fuzz_zip.c tests/data/zip_builder.c build-fuzz/src/data/libdv-data.a \
- *         build-fuzz/src/base/libdv-base.a -lz -lspng -lsodium -ljansson -lm -o fuzz_zip
- *     ./fuzz_zip -max_len=4096 CORPUS
+ * Any bytes are refused as an archive or give entries with names that can be shown and read.
  */
 #include "data/source.h"
 #include "zip_builder.h"
