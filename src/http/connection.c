@@ -31,6 +31,7 @@ static void begin_phase(struct dv_http_connection *connection, enum dv_http_phas
     connection->window_ns = connection->phase_ns;
     connection->window_bytes = UINT64_MAX; /* read at the first look */
     connection->is_first_window = true;
+    connection->has_hung_up = false;
 }
 
 struct dv_http_connection *dv_http_connection_open(
@@ -76,7 +77,13 @@ struct dv_http_connection *dv_http_connection_close(struct dv_http_connection *c
 
 void dv_http_connection_cut(struct dv_http_connection *connection)
 {
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
     connection->is_cut = true;
+    if (connection->phase == DV_HTTP_PHASE_REPLY || connection->phase == DV_HTTP_PHASE_STREAM) {
+        /* What it did not read need not stay in the kernel's memory for minutes. */
+        (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    }
     (void)shutdown(connection->fd, SHUT_RDWR); /* fails when the client has gone already */
 }
 

@@ -39,6 +39,7 @@ struct dv_http_connection {
     uint64_t window_ns; /* when the rate was looked at last */
     uint64_t window_bytes;
     bool is_first_window;
+    bool has_hung_up; /* at the last look */
     bool is_cut;
 };
 

@@ -204,7 +204,7 @@ static void find_route(struct dv_http_request *request)
     const char *method = request->head.method;
     struct dv_http_match *match = &request->match;
     const char *problem =
-        dv_http_target_parse(request->raw_target, request->arena, &request->target);
+        dv_http_target_parse(request->head.whole_target, request->arena, &request->target);
 
     if (problem) {
         dv_http_reply_problem(request, 400, problem, NULL);

@@ -24,7 +24,7 @@ static struct refusal refuse(int code, const char *detail)
 static struct refusal check_limits(
     const struct dv_http_head *head, const struct dv_http_limits *limits)
 {
-    if (head->target_size > limits->target_size) {
+    if (strlen(head->whole_target) > limits->target_size) {
         return refuse(414, "the request target is too long");
     }
     if (head->field_count > limits->header_count) {
@@ -57,6 +57,11 @@ static struct refusal check_characters(const struct dv_http_head *head)
             return refuse(400, "a header field holds a control character");
         }
     }
+    for (const char *at = head->whole_target; *at; at++) {
+        if ((unsigned char)*at <= ' ' || *at == 0x7f) {
+            return refuse(400, "the request target holds a blank or a control character");
+        }
+    }
     if (!dv_field_is_token(head->method, strlen(head->method))) {
         return refuse(400, "the method is malformed");
     }
@@ -74,7 +79,7 @@ static struct refusal check_places(const struct dv_http_head *head)
     if (place != (uintptr_t)head->target) {
         return odd;
     }
-    place += head->target_size + 1;
+    place += strlen(head->whole_target) + 1;
     if (place != (uintptr_t)head->version) {
         return odd;
     }

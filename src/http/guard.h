@@ -31,8 +31,8 @@ struct dv_http_head_field {
 
 struct dv_http_head {
     const char *method;
-    const char *target; /* its place; the query may have been cut off it meanwhile */
-    size_t target_size; /* with the query */
+    const char *target; /* its place; the library has cut the query off it meanwhile */
+    const char *whole_target;
     const char *version;
     const struct dv_http_head_field *fields; /* as many as fit, in the order they came */
     size_t field_count;                      /* of all */

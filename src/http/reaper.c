@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/reaper.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "http/connection.h"
 #include "http/http_limits.h"
@@ -20,8 +21,10 @@
 #include <unistd.h>
 
 #define TICK_MS 250
-/* A stream that has something to read, a heartbeat at least, and takes none of it for so long. */
-#define STREAM_STALL_SECONDS 60
+/* A stream is stalled when it has something to read and takes nothing for so many heartbeats. */
+#define STALL_HEARTBEATS 4
+
+/* --- Deadlines and rates ---------------------------------------------------------------------- */
 
 static bool has_passed(uint64_t start_ns, uint64_t seconds)
 {
@@ -71,7 +74,7 @@ static bool is_below(struct dv_http_connection *connection, uint64_t bytes, uint
 }
 
 /* Has a stream had something to read all the time, and taken nothing? */
-static bool is_stalled(struct dv_http_connection *connection)
+static bool is_stalled(struct dv_http_connection *connection, const struct dv_http_limits *limits)
 {
     uint64_t bytes = count_taken(connection->fd);
 
@@ -79,7 +82,8 @@ static bool is_stalled(struct dv_http_connection *connection)
         connection->window_bytes = bytes;
         connection->window_ns = dv_clock_monotonic_ns();
     }
-    return has_passed(connection->window_ns, STREAM_STALL_SECONDS);
+    return has_passed(
+        connection->window_ns, (uint64_t)STALL_HEARTBEATS * limits->heartbeat_seconds);
 }
 
 static bool is_due(struct dv_http_connection *connection, const struct dv_http_limits *limits)
@@ -97,7 +101,7 @@ static bool is_due(struct dv_http_connection *connection, const struct dv_http_l
         return is_below(connection, count_taken(connection->fd), limits->drain_rate,
             limits->rate_seconds, limits->rate_seconds);
     case DV_HTTP_PHASE_STREAM:
-        return is_stalled(connection);
+        return is_stalled(connection, limits);
     case DV_HTTP_PHASE_LINGER:
         return has_passed(connection->phase_ns, DV_HTTP_LINGER_SECONDS);
     case DV_HTTP_PHASE_WORKING:
@@ -106,7 +110,67 @@ static bool is_due(struct dv_http_connection *connection, const struct dv_http_l
     return false;
 }
 
-/* One look at everything; false: the server is cut and there is nothing left to do. */
+/* --- Clients that have gone ------------------------------------------------------------------- */
+
+/* Does the connection wait for its client to send? */
+static bool is_listening(const struct dv_http_connection *connection)
+{
+    switch (connection->phase) {
+    case DV_HTTP_PHASE_FIRST:
+    case DV_HTTP_PHASE_IDLE:
+    case DV_HTTP_PHASE_HEADER:
+    case DV_HTTP_PHASE_BODY:
+    case DV_HTTP_PHASE_LINGER:
+        return !connection->is_cut;
+    case DV_HTTP_PHASE_WORKING:
+    case DV_HTTP_PHASE_REPLY:
+    case DV_HTTP_PHASE_STREAM:
+        return false;
+    }
+    return false;
+}
+
+/*
+ * The library waits for an edge, and a client's last bytes and its end may come in one: it then
+ * reads the bytes and misses the end. So whoever will send no more, at two looks, in one phase and
+ * with nothing left to read, is cut.
+ */
+static void note_end(struct dv_http_connection *connection, const struct pollfd *poll_fd)
+{
+    int unread = 0;
+
+    if (!poll_fd->revents || ioctl(connection->fd, FIONREAD, &unread) != 0 || unread > 0) {
+        return;
+    }
+    if (connection->has_hung_up) {
+        dv_http_connection_cut(connection);
+    }
+    connection->has_hung_up = true;
+}
+
+static void look_for_ends(struct dv_http_server *server)
+{
+    nfds_t count = 0;
+
+    for (struct dv_http_connection *at = server->connections; at; at = at->next) {
+        if (is_listening(at) && count < server->poll_max) {
+            server->polls[count++] = (struct pollfd){.fd = at->fd, .events = POLLRDHUP};
+        }
+    }
+    if (poll(server->polls, count, 0) <= 0) {
+        return;
+    }
+    const struct pollfd *next = server->polls;
+    for (struct dv_http_connection *at = server->connections; at; at = at->next) {
+        if (is_listening(at) && next < server->polls + count) {
+            note_end(at, next++);
+        }
+    }
+}
+
+/* --- The thread ------------------------------------------------------------------------------- */
+
+/* One look at everything; false: there is nobody. */
 static bool look(struct dv_http_server *server)
 {
     pthread_mutex_lock(&server->lock);
@@ -115,6 +179,7 @@ static bool look(struct dv_http_server *server)
             dv_http_connection_cut(at);
         }
     }
+    look_for_ends(server);
     dv_http_streams_tick(server);
     bool has_anybody = server->connections != NULL;
     pthread_mutex_unlock(&server->lock);
@@ -153,6 +218,9 @@ void dv_http_reaper_wake(struct dv_http_server *server)
 
 enum dv_status dv_http_reaper_start(struct dv_http_server *server, struct dv_error *reterr)
 {
+    /* Some more may be open for the moment until those that were cut for them are closed. */
+    server->poll_max = 2 * server->connection_max;
+    server->polls = dv_alloc(server->poll_max * sizeof(*server->polls));
     server->reaper_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (server->reaper_fd < 0) {
         return dv_fail_errno(reterr, errno, "cannot make an eventfd");
@@ -176,4 +244,5 @@ void dv_http_reaper_stop(struct dv_http_server *server)
         (void)close(server->reaper_fd);
         server->reaper_fd = -1;
     }
+    server->polls = dv_free(server->polls);
 }

@@ -22,9 +22,8 @@ struct dv_http_request *dv_http_request_create(struct dv_http_server *server,
     request->connection = connection;
     request->mhd = mhd;
     request->arena = dv_arena_create(0);
-    request->raw_target = dv_arena_strdup(request->arena, target);
     request->head.target = target;
-    request->head.target_size = strlen(target);
+    request->head.whole_target = dv_arena_strdup(request->arena, target);
     request->head.fields = request->fields;
     request->body = (struct dv_buffer)DV_BUFFER_INIT(server->options.limits.json_size);
     request->reply.fd = -1;

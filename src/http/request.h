@@ -40,7 +40,6 @@ struct dv_http_request {
     struct dv_arena *arena;
     enum dv_http_stage stage;
 
-    char *raw_target;
     struct dv_http_head_field fields[DV_HTTP_FIELD_COUNT_MAX];
     struct dv_http_head head;
     struct dv_http_framing framing;

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct MHD_Daemon;
+struct pollfd;
 struct dv_file_writer;
 struct dv_http_connection;
 struct dv_http_router;
@@ -45,7 +46,9 @@ struct dv_http_server {
 
     pthread_t reaper;
     bool has_reaper;
-    int reaper_fd; /* an eventfd that wakes it */
+    int reaper_fd;        /* an eventfd that wakes it */
+    struct pollfd *polls; /* its own */
+    size_t poll_max;
 
     atomic_uint upload_count;
     atomic_size_t body_memory; /* bytes of bodies in memory */

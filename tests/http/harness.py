@@ -63,12 +63,13 @@ def read_answer(sock, data=b"", method="GET"):
         body, data = unchunk(sock, data)
         return Answer(code, headers, body, data)
     size = 0 if method == "HEAD" or code in (204, 304) else int(headers.get("content-length", 0))
+    data = bytearray(data)
     while len(data) < size:
-        piece = sock.recv(65536)
+        piece = sock.recv(1 << 20)
         if not piece:
-            raise EOFError(data)
+            raise EOFError(bytes(data[:1000]))
         data += piece
-    return Answer(code, headers, data[:size], data[size:])
+    return Answer(code, headers, bytes(data[:size]), bytes(data[size:]))
 
 
 def read_to_end(sock, data=b""):

@@ -243,11 +243,11 @@ static void events(struct dv_http_request *request, void *user)
 /* So many more events; below 0: the streams end. */
 static void make_events(struct dv_http_request *request, void *user)
 {
-    struct dv_http_server **server = user;
+    _Atomic(struct dv_http_server *) *server = user;
     int64_t more = dv_json_get_integer(dv_http_request_json(request), "count", 1);
 
     atomic_store(&event_count, more < 0 ? -1 : atomic_load(&event_count) + more);
-    dv_http_server_wake_streams(*server);
+    dv_http_server_wake_streams(atomic_load(server));
     dv_http_reply_bytes(request, 204, NULL, NULL, 0);
 }
 
@@ -337,10 +337,11 @@ static bool set_limit(struct dv_http_options *options, const char *text)
 int main(int argc, char **argv)
 {
     static const char *const hosts[] = {"127.0.0.1", "localhost", "test", NULL};
+    _Atomic(struct dv_http_server *) shared = NULL; /* handlers may run before start returns */
     struct dv_http_server *server = NULL;
     struct dv_http_options options = {.host = "127.0.0.1",
         .routes = routes,
-        .user = &server,
+        .user = &shared,
         .admit = admit,
         .on_done = note_done,
         .hosts = hosts};
@@ -357,6 +358,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "%s\n", error.text);
         return 1;
     }
+    atomic_store(&shared, server);
     (void)printf("%s\n", dv_http_server_url(server));
     (void)fflush(stdout);
     while (fgets(line, sizeof(line), stdin) && strcmp(line, "wake\n") == 0) {
