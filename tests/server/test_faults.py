@@ -226,7 +226,7 @@ class Small(unittest.TestCase):
         self.assertEqual(self.server.call("GET", "/api/system/health", token=False).status in (200, 503), True)
         ballast.unlink()
         self.server.ready_dataset(content, "fits")
-        self.assertEqual([p.name for p in (self.server.data / "uploads").iterdir()], [])
+        wait_for(lambda: not list((self.server.data / "uploads").iterdir()), "the upload's removal", 10)
 
 
 if __name__ == "__main__":
