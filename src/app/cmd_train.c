@@ -183,7 +183,8 @@ static void print_problems(bool is_json, const struct dv_problems *problems)
     if (is_json) {
         struct dv_json *line = dv_json_object();
         dv_json_set_string(line, "type", "error");
-        dv_json_set_string(line, "status", "INVALID");
+        dv_json_set_string(line, "status", dv_status_name(DV_INVALID));
+        dv_json_set_string(line, "message", problems->items[0].message);
         dv_json_set(line, "errors", dv_problems_to_json(problems));
         dv_print_json(line);
         return;

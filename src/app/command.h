@@ -69,7 +69,7 @@ int dv_command_begin(const struct dv_command_help *help, const struct dv_option 
 
 /*
  * Say why a command fails and return its exit status: on standard error as text, or with --json as
- * {"type": "error", "status", "reason"?, "message"} on standard output.
+ * {"type": "error", "status", "failure_reason"?, "message"} on standard output.
  */
 int dv_command_fail(bool is_json, const struct dv_error *error);
 int dv_command_fail_reason(bool is_json, const struct dv_error *error, const char *reason);

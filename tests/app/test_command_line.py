@@ -376,6 +376,20 @@ class CommandLine(unittest.TestCase):
             with self.subTest(arguments):
                 run(*arguments, check=2)
 
+    def test_every_failure_is_a_line_with_a_status_and_a_message(self):
+        for arguments in (["train", self.archive, "--set", "epochs=0"], ["train", self.archive, "--strategy", "magic"],
+                          ["train", "nothing.zip"], ["predict", "nothing", "a"], ["evaluate", "nothing", "a"],
+                          ["dataset", "show", "nothing"], ["model", "delete", "nothing"],
+                          ["sample", "shapes", "/dev/null"]):
+            with self.subTest(arguments):
+                data = [] if arguments[0] == "sample" else ["--data", self.data]
+                done = run(*arguments, *data, "--json", check=None)
+                self.assertIn(done.returncode, (1, 2))
+                if done.stdout or done.returncode == 1:
+                    line = lines_of(done.stdout)[-1]
+                    self.assertEqual(line["type"], "error")
+                    self.assertTrue(line["status"] and line["message"])
+
     def test_every_command_has_help(self):
         for command in ("train", "evaluate", "predict", "dataset", "model", "sample", "doctor"):
             self.assertIn("usage: dv " + command, run(command, "--help").stdout)
