@@ -3,12 +3,13 @@
 /*
  * `dv ingest`: reads the job's `source` (an archive or a folder) and fills its `job_folder`, an
  * empty staging folder. Options: "id", "name", "seed". The result is empty; the summary is in the
- * folder's dataset.json. Counts of findings come in a message before it.
+ * folder's dataset.json. Counts of findings come in messages, once a second and at the end.
  */
 
 #include "app/command.h"
 #include "app/role.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "data/ingest.h"
@@ -17,11 +18,32 @@
 #include <math.h>
 #include <stdatomic.h>
 
+#define COUNTS_INTERVAL_SECONDS 1.0
+
 struct ingest {
     struct dv_role *role;
     atomic_bool is_cancelled;
     uint64_t counts[DV_FINDING_CODE_COUNT];
+    bool has_news; /* counts that were not sent */
+    uint64_t sent_ns;
 };
+
+static void send_counts(struct ingest *ingest)
+{
+    struct dv_json *counts = dv_json_object();
+
+    for (unsigned code = 0; code < DV_FINDING_CODE_COUNT; code++) {
+        if (ingest->counts[code] > 0) {
+            dv_json_set_integer(counts, dv_finding_code_name((enum dv_finding_code)code),
+                (int64_t)ingest->counts[code]);
+        }
+    }
+    dv_role_send(ingest->role,
+        &(struct dv_message){.type = DV_MESSAGE_FINDINGS, .findings = {.counts = counts}});
+    dv_json_unref(counts);
+    ingest->has_news = false;
+    ingest->sent_ns = dv_clock_monotonic_ns();
+}
 
 static void on_progress(void *data, const char *stage, uint64_t done, uint64_t total)
 {
@@ -41,6 +63,9 @@ static void on_progress(void *data, const char *stage, uint64_t done, uint64_t t
         .fraction = total > 0 ? (double)done / (double)total : unknown};
 
     dv_role_progress(ingest->role, &progress, false);
+    if (ingest->has_news && dv_clock_seconds_since(ingest->sent_ns) > COUNTS_INTERVAL_SECONDS) {
+        send_counts(ingest);
+    }
     if (dv_role_is_cancelled(ingest->role)) {
         atomic_store(&ingest->is_cancelled, true);
     }
@@ -51,21 +76,7 @@ static void on_finding(void *data, const struct dv_pack_finding *finding)
     struct ingest *ingest = data;
 
     ingest->counts[finding->code]++;
-}
-
-static void send_counts(const struct ingest *ingest)
-{
-    struct dv_json *counts = dv_json_object();
-
-    for (unsigned code = 0; code < DV_FINDING_CODE_COUNT; code++) {
-        if (ingest->counts[code] > 0) {
-            dv_json_set_integer(counts, dv_finding_code_name((enum dv_finding_code)code),
-                (int64_t)ingest->counts[code]);
-        }
-    }
-    dv_role_send(ingest->role,
-        &(struct dv_message){.type = DV_MESSAGE_FINDINGS, .findings = {.counts = counts}});
-    dv_json_unref(counts);
+    ingest->has_news = true;
 }
 
 static enum dv_status run(

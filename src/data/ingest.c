@@ -153,6 +153,23 @@ static enum dv_status write_summary(const struct dv_ingest *ingest,
     return status == DV_OK ? dv_file_write(path, text, strlen(text), reterr) : status;
 }
 
+/* Of a set that was refused, so that one can see why: findings.json. */
+static void write_findings(const struct dv_ingest *ingest)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *json = dv_json_object();
+    char path[DV_PATH_SIZE];
+
+    dv_json_set(json, "finding_counts", dv_ingest_findings_totals_to_json(ingest->findings));
+    dv_json_set(json, "findings", dv_ingest_findings_to_json(ingest->findings, FINDINGS_SHOWN));
+    DV_CLEANUP(dv_freep) char *text = dv_json_print_pretty(json);
+    enum dv_status status =
+        dv_path_format(path, NULL, "%s/findings.json", ingest->options->folder);
+    if (status == DV_OK) {
+        status = dv_file_write(path, text, strlen(text), NULL);
+    }
+    (void)status; /* the refusal itself is told */
+}
+
 static enum dv_status run_stages(struct dv_ingest *ingest, struct dv_ingest_hash *hash,
     struct dv_arena *arena, struct dv_dataset_summary *summary, struct dv_error *reterr)
 {
@@ -209,6 +226,9 @@ enum dv_status dv_ingest_run(const struct dv_ingest_options *options, struct dv_
     }
     ingest.findings = dv_ingest_findings_create(options);
     status = run_stages(&ingest, hash, arena, &summary, reterr);
+    if (status != DV_OK) {
+        write_findings(&ingest);
+    }
     finish(&ingest);
     if (status == DV_OK) {
         *ret_summary = summary;

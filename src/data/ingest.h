@@ -5,8 +5,8 @@
 /*
  * From an upload (a ZIP archive or a folder) to a data set's folder: every entry read and decoded
  * once, judged, and kept with its original bytes in packs; splits, summary and findings after it.
- * `dataset.json` is written last, so that a folder without one is half-made. On failure the caller
- * removes the folder.
+ * `dataset.json` is written last, so that a folder without one is half-made. On failure the first
+ * findings are in `findings.json`, and the caller removes the folder.
  *
  * Threads: `thread_count` decode, the caller's reads and writes, one hashes the upload. Callbacks
  *          come from the caller's thread.

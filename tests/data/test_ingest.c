@@ -267,6 +267,21 @@ static void thread_count_and_order_change_nothing(void **state)
     assert_string_equal(hash, place->summary.content_hash);
 }
 
+/* There is no pack to ask: the one corrupt picture is in a file of its own. */
+static void check_findings_of_refused(struct place *place)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *json = NULL;
+    char path[DV_PATH_SIZE];
+
+    assert_int_equal(dv_path_format(path, NULL, "%s/out/findings.json", place->root), DV_OK);
+    assert_int_equal(dv_json_read_file(path, 1 << 20, &json, NULL), DV_OK);
+    const struct dv_json *counts = dv_json_get(json, "finding_counts");
+    assert_int_equal(dv_json_get_integer(counts, "corrupt_image", 0), 1);
+    const struct dv_json *finding = dv_json_at(dv_json_get(json, "findings"), 0);
+    assert_string_equal(dv_json_get_string(finding, "path", ""), "dog/2.png");
+    assert_string_equal(dv_json_get_string(finding, "code", ""), "corrupt_image");
+}
+
 static void an_unusable_set_is_refused_with_a_reason(void **state)
 {
     struct place *place = *state;
@@ -280,6 +295,7 @@ static void an_unusable_set_is_refused_with_a_reason(void **state)
     put_file(place, "dog/2.png", "\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
     assert_int_equal(ingest(place, NULL, 2), DV_INVALID);
     assert_non_null(strstr(place->error.text, "corrupt_image"));
+    check_findings_of_refused(place);
     put_class(place, "dog", 2);
     assert_int_equal(ingest(place, NULL, 2), DV_OK);
 }
