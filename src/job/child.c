@@ -31,6 +31,7 @@
 #define HELLO_TIMEOUT_MS 30000
 #define ACK_TIMEOUT_MS 60000
 #define SEND_TIMEOUT_MS 30000
+#define LAST_GRACE_MS 500 /* between SIGTERM, which most roles do not survive, and SIGKILL */
 #define LINE_SIZE_MAX 4096
 #define OUTPUT_BLOCK_SIZE 16384
 #define OUTPUT_BLOCKS_MAX 16 /* read at once, so that one that floods us does not hold us up */
@@ -228,6 +229,12 @@ static void reap(struct dv_child *child)
     child->end.reason = read_reason(child, child->end.is_signal, child->end.code);
 }
 
+/* The shorter of two waiting times, of which -1 is for ever. */
+static int least_ms(int a, int b)
+{
+    return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
 /* --- Without waiting -------------------------------------------------------------------- */
 
 void dv_child_watch(const struct dv_child *child, struct pollfd ret_fds[static DV_CHILD_POLL_COUNT])
@@ -332,8 +339,9 @@ void dv_child_begin_stop(struct dv_child *child, int grace_ms)
     enum dv_status status = dv_message_send(child->channel, &cancel, -1, 0, NULL);
     (void)status; /* one that does not read is stopped by what follows */
     child->stop_phase = STOP_ASKED;
-    child->terminate_ns = now_ns + (uint64_t)grace_ms * 500000u;
     child->kill_ns = now_ns + (uint64_t)grace_ms * 1000000u;
+    child->terminate_ns =
+        child->kill_ns - (uint64_t)least_ms(grace_ms / 2, LAST_GRACE_MS) * 1000000u;
 }
 
 const struct dv_child_exit *dv_child_end(const struct dv_child *child)
@@ -351,12 +359,6 @@ static int ms_left(uint64_t start_ns, int timeout_ms)
     }
     uint64_t passed_ms = (dv_clock_monotonic_ns() - start_ns) / 1000000u;
     return passed_ms >= (uint64_t)timeout_ms ? 0 : timeout_ms - (int)passed_ms;
-}
-
-/* The shorter of two waiting times, of which -1 is for ever. */
-static int least_ms(int a, int b)
-{
-    return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
 /* Wait until something happens, and attend to it. True: the interrupt descriptor is readable. */

@@ -14,8 +14,9 @@
  *
  * Life:    dv_child_start(), dv_child_handshake(), dv_child_receive() until DV_NOT_FOUND,
  *          dv_child_wait() or dv_child_stop(), dv_child_destroy() (which kills what still runs).
- * Threads: start children from the main thread (the parent-death signal follows the thread), in a
- *          process that has no other; a child belongs to that thread.
+ * Threads: start children from the main thread (the parent-death signal follows the thread); a
+ *          child belongs to that thread. Others may run: between fork and exec nothing of theirs
+ *          is touched.
  */
 
 #include "base/status.h"
@@ -69,8 +70,9 @@ DV_MUST_CHECK enum dv_status dv_child_send_line(
     struct dv_child *child, const char *line, struct dv_error *reterr);
 
 /*
- * Begin to stop it: a cancel message now, SIGTERM to its group after half of `grace_ms`, SIGKILL at
- * the end of it; dv_child_attend() goes on with it. Asked again, the earlier moments hold.
+ * Begin to stop it: a cancel message now, SIGKILL to its group after `grace_ms`, SIGTERM half a
+ * second before that (or half-way); dv_child_attend() goes on with it. Asked again, the earlier
+ * moments hold.
  */
 void dv_child_begin_stop(struct dv_child *child, int grace_ms);
 

@@ -19,32 +19,40 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct dv_json;
 struct dv_store;
 struct dv_supervisor;
 
 struct dv_supervisor_options {
-    struct dv_store *store;  /* borrowed */
-    const char *data_folder; /* absolute */
-    const char *program;     /* what to start as children; NULL: this one */
+    struct dv_store *store;     /* borrowed */
+    const char *data_folder;    /* absolute; borrowed */
+    const char *program;        /* what to start as children; NULL: this one */
     uint32_t running_jobs_max;  /* 0: 1 */
     bool is_new_jobs_only;      /* leave what was queued before this server alone */
-    int64_t thread_count;       /* of one worker; 0: all processors */
+    int64_t thread_count;       /* of one worker, where its job does not say; 0: all processors */
+    int64_t memory_max;         /* bytes of private memory of one worker; 0: what the machine has */
+    uint32_t silence_seconds;   /* after which a child is looked at more closely; 0: 600 */
 };
+
+/*
+ * Before anything else uses DATA: what is in its folders now was left by others. DV_UNAVAILABLE,
+ * DV_CORRUPT: the store's.
+ */
 
 DV_MUST_CHECK enum dv_status dv_supervisor_create(const struct dv_supervisor_options *options,
     struct dv_supervisor **ret_supervisor, struct dv_error *reterr);
 
 /*
  * Until `stop_fd` becomes readable: running jobs are then stopped with a checkpoint and put back
- * into the queue, uncharged. DV_OK: it was asked to stop.
+ * into the queue, uncharged, within 10 s. DV_OK: it was asked to stop.
  */
 DV_MUST_CHECK enum dv_status dv_supervisor_run(
     struct dv_supervisor *supervisor, int stop_fd, struct dv_error *reterr);
 
-/* Something changed in the store: look. Any thread; quick. */
+/* Something changed in the store: look. Any thread; quick; safe in a signal handler. */
 void dv_supervisor_wake(struct dv_supervisor *supervisor);
 
-/* What each child uses now: [{"job_id", "pid", "role", "cpu_seconds", "rss_bytes"}]; the caller's. */
+/* What each child uses now, from any thread: [{"job_id", "pid", "role", "cpu_seconds", "rss_bytes"}]; the caller's. */
 struct dv_json *dv_supervisor_usage(struct dv_supervisor *supervisor);
 
 struct dv_supervisor *dv_supervisor_destroy(struct dv_supervisor *supervisor);

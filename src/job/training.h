@@ -29,7 +29,7 @@ typedef void (*dv_training_room_fn)(
     void *user, const struct dv_errand *asking, struct dv_admission_room *ret_room);
 
 /* `row` is what dv_jobs_claim() gave, and is taken. */
-struct dv_errand *dv_training_create(struct dv_job_context *context, struct dv_json *row,
-    dv_training_room_fn find_room, void *user);
+struct dv_errand *dv_training_create(
+    struct dv_job_context *context, struct dv_json *row, dv_training_room_fn find_room, void *user);
 
 #endif
