@@ -127,7 +127,6 @@ class Server:
         number, model = str(uuid.uuid4()), str(uuid.uuid4())
         spec = {"dataset_id": dataset, "strategy": "native", "architecture": values.pop("architecture", "small_cnn"),
                 "hyperparameters": {**QUICK, **(hyperparameters or {})}, "seed": values.pop("seed", 1)}
-        spec.update({key: values[key] for key in ("max_restarts", "timeout_seconds", "priority") if key in values})
         values.setdefault("thread_count", 1)
         self.ask("make_job", id=number, model_id=model, dataset_id=dataset, spec=spec, **values)
         return number
