@@ -15,7 +15,7 @@
 #include <assert.h>
 
 #define SUMMARY_SIZE_MAX (64u << 20)
-#define WORKER_BYTES (96ull << 20) /* of a worker with the smallest network, measured */
+#define WORKER_BYTES (32ull << 20) /* resident, of a worker with a small network: measured */
 #define IMAGE_SIDE_DEFAULT                                                                         \
     224u /* larger pictures are scaled down to this unless asked otherwise                         \
           */

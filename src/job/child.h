@@ -14,8 +14,9 @@
  *
  * Life:    dv_child_start(), dv_child_handshake(), dv_child_receive() until DV_NOT_FOUND,
  *          dv_child_wait() or dv_child_stop(), dv_child_destroy() (which kills what still runs).
- * Threads: start children from the main thread (the parent-death signal follows the thread), in a
- *          process that has no other; a child belongs to that thread.
+ * Threads: start children from the main thread (the parent-death signal follows the thread); a
+ *          child belongs to that thread. Others may run: between fork and exec nothing of theirs
+ *          is touched.
  */
 
 #include "base/status.h"

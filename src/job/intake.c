@@ -295,6 +295,7 @@ static void refuse(struct intake *intake, const char *text)
     if (read_summary(intake, intake->staging, "findings.json", &error) != DV_OK && intake->counts) {
         dv_json_set(intake->summary, "finding_counts", dv_json_ref(intake->counts));
     }
+    hide_staging(intake); /* before the row: it may be what fills the disk */
     fail(intake, text);
 }
 

@@ -102,7 +102,8 @@ enum dv_status dv_publication_find(const char *job_folder, const char *model_fol
 }
 
 /* DATA/models/{id}/versions, durably: a rename into it is worth no more than itself. */
-static enum dv_status make_versions(const char *place, struct dv_error *reterr)
+static enum dv_status make_versions(
+    const char *place, char ret_folder[static DV_PATH_SIZE], struct dv_error *reterr)
 {
     char folder[DV_PATH_SIZE];
 
@@ -111,9 +112,7 @@ static enum dv_status make_versions(const char *place, struct dv_error *reterr)
         return status;
     }
     *strrchr(folder, '/') = '\0';
-    if (dv_path_is_folder(folder)) {
-        return DV_OK;
-    }
+    memcpy(ret_folder, folder, sizeof(folder));
     status = dv_folder_make(folder, reterr);
     for (int i = 0; i < 2 && status == DV_OK; i++) { /* models/{id}, then models */
         *strrchr(folder, '/') = '\0';
@@ -125,14 +124,15 @@ static enum dv_status make_versions(const char *place, struct dv_error *reterr)
 enum dv_status dv_publication_move(
     const struct dv_publication *publication, const char *made_folder, struct dv_error *reterr)
 {
-    if (dv_path_is_folder(publication->place)) {
-        return DV_OK;
+    char versions[DV_PATH_SIZE];
+
+    enum dv_status status = make_versions(publication->place, versions, reterr);
+    if (status != DV_OK) {
+        return status;
     }
-    enum dv_status status = make_versions(publication->place, reterr);
-    if (status == DV_OK) {
-        status = dv_file_rename(made_folder, publication->place, reterr);
-    }
-    return status;
+    return dv_path_is_folder(publication->place)
+               ? dv_folder_sync(versions, reterr) /* who renamed it may not have come to this */
+               : dv_file_rename(made_folder, publication->place, reterr);
 }
 
 enum dv_status dv_publication_forget(const char *job_folder, struct dv_error *reterr)

@@ -54,7 +54,7 @@ struct dv_message_hello {
 
 /* What to do and where. Which fields a role reads is said where it is written (app/role_*.c). */
 struct dv_message_job {
-    const char *kind;              /* "train", "evaluate", "ingest", "predict" */
+    const char *kind;              /* "train", "salvage", "evaluate", "ingest" */
     const char *source;            /* optional: what to ingest, or the job's own file */
     const char *dataset_folder;    /* optional */
     const char *model_folder;      /* optional */
