@@ -321,8 +321,10 @@ class Deaths(Case):
         server.start()
         row = server.wait_job(job)
         self.assertEqual((row["status"], row["restarts"]), ("completed", 0))
-        self.assertIn("the training was done before the restart", server.log_texts(job))
-        self.assertEqual(sum("process " in text for text in server.log_texts(job)), 1)
+        # What the first worker said last may have been lost with the server; a second says it now.
+        texts = server.log_texts(job)
+        after = texts[texts.index("the training was done before the restart"):]
+        self.assertEqual([text for text in after if "process " in text], [])
         server.check_files([dataset], [row["model_id"]])
 
     @unittest.skipUnless(IS_SQLITE, "holds the database's lock")
