@@ -70,7 +70,17 @@ static struct refusal check_characters(const struct dv_http_head *head)
 
 /* --- Places ----------------------------------------------------------------------------------- */
 
-/* Compared as numbers: where something was forgiven the strings need not be of one object. */
+/*
+ * Places are compared as numbers: where something was forgiven the strings need not be of one
+ * object. Once a string stands where it must, the delimiters before it may be read.
+ */
+static bool is_delimited(uintptr_t place, size_t count)
+{
+    static const char nothing[2];
+
+    return memcmp((const void *)place, nothing, count) == 0;
+}
+
 static struct refusal check_places(const struct dv_http_head *head)
 {
     static const struct refusal odd = {400, "the lines of the header are not well-formed"};
@@ -83,17 +93,20 @@ static struct refusal check_places(const struct dv_http_head *head)
     if (place != (uintptr_t)head->version) {
         return odd;
     }
-    place += strlen(head->version) + 2;
+    place += strlen(head->version);
     for (size_t i = 0; i < head->field_count; i++) {
         const struct dv_http_head_field *field = &head->fields[i];
         /* Between name and value stand a colon and blanks: the library skips nothing else. */
-        if (place != (uintptr_t)field->name ||
-            (uintptr_t)field->value <= place + field->name_size) {
+        if (place + 2 != (uintptr_t)field->name || !is_delimited(place, 2) ||
+            (uintptr_t)field->value <= (uintptr_t)field->name + field->name_size) {
             return odd;
         }
-        place = (uintptr_t)field->value + field->value_size + 2;
+        place = (uintptr_t)field->value + field->value_size;
     }
-    return place + 2 == (uintptr_t)head->method + head->size ? accepted : odd;
+    if (place + 4 != (uintptr_t)head->method + head->size) {
+        return odd;
+    }
+    return is_delimited(place, 2) && is_delimited(place + 2, 2) ? accepted : odd;
 }
 
 /* --- Fields that decide ----------------------------------------------------------------------- */

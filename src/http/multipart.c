@@ -269,6 +269,21 @@ static enum dv_multipart_event give_back(
     return DV_MULTIPART_DATA;
 }
 
+/* How many bytes there are before what may be, as far as it can be seen, a delimiter. */
+static size_t count_data(const struct dv_multipart *parser, const char *data, size_t size)
+{
+    const char *end = data + size;
+
+    for (const char *at = data; (at = memchr(at, '\r', (size_t)(end - at))); at++) {
+        size_t left = (size_t)(end - at);
+        size_t seen = left < parser->delimiter_size ? left : parser->delimiter_size;
+        if (memcmp(at, parser->delimiter, seen) == 0) {
+            return (size_t)(at - data);
+        }
+    }
+    return size;
+}
+
 static enum dv_multipart_event step_data(struct dv_multipart *parser, const char **data,
     size_t *size, size_t bytes_max, const char **ret_bytes, size_t *ret_size)
 {
@@ -293,11 +308,10 @@ static enum dv_multipart_event step_data(struct dv_multipart *parser, const char
         return DV_MULTIPART_MORE;
     }
     size_t limit = *size < bytes_max ? *size : bytes_max;
-    const char *carriage_return = memchr(*data, '\r', limit);
-    size_t length = carriage_return ? (size_t)(carriage_return - *data) : limit;
+    size_t length = count_data(parser, *data, limit);
     *ret_bytes = *data;
     *ret_size = length;
-    parser->matched = carriage_return != NULL;
+    parser->matched = length < limit;
     *data += length + parser->matched;
     *size -= length + parser->matched;
     return length > 0 ? DV_MULTIPART_DATA : DV_MULTIPART_MORE;
