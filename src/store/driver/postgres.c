@@ -54,7 +54,8 @@ static enum dv_status status_of_state(const char *state)
             return classes[i].status;
         }
     }
-    return DV_IO;
+    /* What has no code was not said by the server but by libpq: that it cannot be heard. */
+    return state ? DV_IO : DV_UNAVAILABLE;
 }
 
 static enum dv_status fail(
