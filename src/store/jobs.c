@@ -338,11 +338,12 @@ static enum dv_status claim(
     char now[DV_TIME_TEXT_SIZE];
 
     const struct dv_sql_value since[] = {
-        dv_sql_text(queued_since ? queued_since : "1970-01-01T00:00:00.000Z")};
+        dv_sql_text(queued_since ? queued_since : "1970-01-01T00:00:00.000Z"), dv_sql_bool(true)};
     enum dv_status status = dv_store_write(store,
-        "SELECT id, model_id FROM jobs WHERE status = 'pending' AND queued_at >= $1 "
-        "ORDER BY priority DESC, queued_at, id LIMIT 1",
-        since, 1, &waiting, NULL, reterr);
+        "SELECT id, model_id FROM jobs WHERE status = 'pending' AND "
+        "(queued_at >= $1 OR cancel_requested = $2) "
+        "ORDER BY cancel_requested DESC, priority DESC, queued_at, id LIMIT 1",
+        since, 2, &waiting, NULL, reterr);
     if (status != DV_OK) {
         return status;
     }
@@ -500,6 +501,7 @@ static enum dv_status insert_run(struct dv_store *store, const char *job_id, con
     return status;
 }
 
+/* A model that was ready in part and is made whole has the whole one as its next version. */
 static enum dv_status insert_version(struct dv_store *store, const char *model_id,
     const char *run_id, const struct dv_json *result, const char *path, const char *now,
     struct dv_error *reterr)
@@ -507,23 +509,17 @@ static enum dv_status insert_version(struct dv_store *store, const char *model_i
     DV_CLEANUP(dv_freep)
     char *hyperparameters = dv_store_json_text(dv_json_get(result, "hyperparameters"));
     DV_CLEANUP(dv_freep) char *metrics = dv_store_json_text(dv_json_get(result, "metrics"));
-    const struct dv_sql_value delete_values[] = {dv_sql_text(model_id)};
     const struct dv_sql_value values[] = {dv_sql_text(model_id), dv_sql_text(run_id),
         dv_store_number(result, "accuracy"), dv_store_number(result, "loss"),
         dv_sql_text(hyperparameters), dv_sql_text(metrics), dv_sql_text(path),
         dv_sql_text(dv_json_get_string(result, "content_hash", NULL)), dv_sql_text(now)};
 
-    enum dv_status status = dv_store_write(store,
-        "DELETE FROM model_versions WHERE model_id = $1 AND version = 1", delete_values, 1, NULL,
-        NULL, reterr);
-    if (status == DV_OK) {
-        status = dv_store_write(store,
-            "INSERT INTO model_versions (model_id, version, run_id, accuracy, loss, "
-            "hyperparameters, metrics, path, content_hash, created_at) VALUES "
-            "($1, 1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
-    }
-    return status;
+    return dv_store_write(store,
+        "INSERT INTO model_versions (model_id, version, run_id, accuracy, loss, "
+        "hyperparameters, metrics, path, content_hash, created_at) "
+        "SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9 "
+        "FROM model_versions WHERE model_id = $1",
+        values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
 }
 
 /* Metrics as the model shows them: the figures, with the history beside them. */
@@ -563,7 +559,8 @@ static enum dv_status fill_model(struct dv_store *store, const char *model_id,
         "UPDATE models SET status = 'ready', accuracy = $2, loss = $3, hyperparameters = $4, "
         "metrics = $5, architecture = $6, preprocessing = $7, classes = $8, parameters = $9, "
         "flops = $10, model_path = $11, is_partial = $12, strategy = coalesce($13, strategy), "
-        "current_version = 1, error = NULL, updated_at = $14 WHERE id = $1",
+        "current_version = (SELECT max(version) FROM model_versions WHERE model_id = $1), "
+        "error = NULL, updated_at = $14 WHERE id = $1",
         values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
     if (status != DV_OK) {
         dv_json_unref(data);
@@ -679,22 +676,6 @@ enum dv_status dv_jobs_requeue(struct dv_store *store, const char *id, int64_t f
     return dv_store_end(store, status, reterr);
 }
 
-/* One that was to be cancelled when its server died is cancelled, the others wait. */
-static enum dv_status recover_one(
-    struct dv_store *store, const struct dv_json *job, struct dv_error *reterr)
-{
-    const struct end end = {.status = "cancelled", .reason = "cancelled"};
-    const char *id = dv_json_get_string(job, "id", "");
-    char now[DV_TIME_TEXT_SIZE];
-
-    if (!dv_json_get_bool(job, "cancel_requested", false)) {
-        return put_back(store, job, "host_restart", 0, reterr);
-    }
-    dv_clock_now_text(now);
-    enum dv_status status = move_model(store, model_of(job), "training", "draft", reterr);
-    return status == DV_OK ? end_job(store, id, &end, now, reterr) : status;
-}
-
 enum dv_status dv_jobs_recover(struct dv_store *store, int64_t *ret_count, struct dv_error *reterr)
 {
     const struct dv_sql_value values[] = {dv_sql_text(dv_store_instance(store))};
@@ -705,10 +686,10 @@ enum dv_status dv_jobs_recover(struct dv_store *store, int64_t *ret_count, struc
         return status;
     }
     status = dv_store_write(store,
-        "SELECT id, model_id, cancel_requested FROM jobs WHERE status = 'running' AND owner <> $1",
+        "SELECT id, model_id FROM jobs WHERE status = 'running' AND owner <> $1",
         values, 1, &jobs, NULL, reterr);
     for (size_t i = 0; status == DV_OK && i < dv_json_count(jobs); i++) {
-        status = recover_one(store, dv_json_at(jobs, i), reterr);
+        status = put_back(store, dv_json_at(jobs, i), "host_restart", 0, reterr);
     }
     status = dv_store_end(store, status, reterr);
     if (status == DV_OK) {

@@ -66,7 +66,8 @@ DV_MUST_CHECK enum dv_status dv_jobs_resume(struct dv_store *store, const char *
 
 /*
  * Take the pending job of highest priority that was queued first, and not before `queued_since`
- * (NULL: whenever): running, ours, fence raised; its model `training`. DV_NOT_FOUND: none waits.
+ * (NULL: whenever): running, ours, fence raised; its model `training`. One that is to be cancelled
+ * comes first and in any case. DV_NOT_FOUND: none waits.
  */
 DV_MUST_CHECK enum dv_status dv_jobs_claim(struct dv_store *store, const char *queued_since,
     struct dv_json **ret_row, struct dv_error *reterr);
@@ -101,7 +102,11 @@ DV_MUST_CHECK enum dv_status dv_jobs_cancel(struct dv_store *store, const char *
 DV_MUST_CHECK enum dv_status dv_jobs_requeue(struct dv_store *store, const char *id, int64_t fence,
     const char *reason, bool is_charged, struct dv_error *reterr);
 
-/* At start: all running jobs of other instances back to pending, uncharged. How many there were. */
+/*
+ * At start: all running jobs of other instances back to pending, uncharged. How many there were.
+ * One that was to be cancelled is so still when it is claimed: what it leaves is for its claimer
+ * to see to.
+ */
 DV_MUST_CHECK enum dv_status dv_jobs_recover(
     struct dv_store *store, int64_t *ret_count, struct dv_error *reterr);
 

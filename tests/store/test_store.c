@@ -378,8 +378,14 @@ static void a_cancelled_job_is_gone_on_with(void **state)
     ok(dv_jobs_resume(store, job.id, &row, &error));
     dv_json_unref(row);
     claim(&job);
-    ok(dv_jobs_complete(store, job.id, job.fence, result, "models/y/versions/1", &error));
+    ok(dv_jobs_complete(store, job.id, job.fence, result, "models/y/versions/2", &error));
     assert_status(&job, "completed", "ready");
+    ok(dv_models_get(store, job.model, &row, &error));
+    assert_false(dv_json_get_bool(row, "is_partial", true));
+    assert_int_equal(dv_json_get_integer(row, "current_version", 0), 2);
+    assert_string_equal(dv_json_get_string(row, "model_path", ""), "models/y/versions/2");
+    assert_int_equal(dv_json_count(dv_json_get(row, "versions")), 2);
+    dv_json_unref(row);
     dv_json_unref(result);
 }
 
@@ -404,9 +410,15 @@ static void what_another_instance_ran_is_put_back(void **state)
     assert_true(count >= 2);
     after = dv_store_close(after);
     assert_status(&job, "pending", "queued");
-    assert_status(&doomed, "cancelled", "draft");
+    assert_status(&doomed, "pending", "queued");
     ok(dv_jobs_get(store, job.id, &row, &error));
     assert_int_equal(dv_json_get_integer(row, "restarts", -1), 0);
+    dv_json_unref(row);
+    /* The wish for its end is still there, and seen to before anything else. */
+    ok(dv_jobs_claim(store, "2999-01-01T00:00:00.000Z", &row, &error));
+    assert_string_equal(dv_json_get_string(row, "id", ""), doomed.id);
+    assert_true(dv_json_get_bool(row, "cancel_requested", false));
+    ok(dv_jobs_cancel(store, doomed.id, dv_json_get_integer(row, "fence", 0), NULL, NULL, &error));
     dv_json_unref(row);
     claim(&job);
     ok(dv_jobs_fail(store, job.id, job.fence, "error", "enough", &error));
