@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Reading order: what is read, creating, what a person asks for, and from "the supervisor's side"
- * on the claim, progress and the ends. Each end is one transaction: the job, its run, its model,
- * the model's version, their events.
+ * Jobs as people see them: lists, creating, asking for an end or for another try. What the
+ * supervisor does with them is in job_work.c.
  */
 
 #include "store/jobs.h"
@@ -12,10 +11,10 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "store/job_move.h"
 #include "store/store_impl.h"
 
 #include <assert.h>
-#include <math.h>
 
 #define NOUN "job"
 
@@ -29,10 +28,6 @@ static const struct dv_list_sort sorts[] = {
 
 static const struct dv_list_sort run_sorts[] = {{"iteration", true}, {NULL, false}};
 
-/* The model's name goes with the job, so that a list of jobs says what each is about. */
-#define COLUMNS                                                                                    \
-    "jobs.*, (SELECT name FROM models WHERE models.id = jobs.model_id) AS model_name"
-
 /* --- Reading ---------------------------------------------------------------------------------- */
 
 enum dv_status dv_jobs_get(
@@ -41,14 +36,14 @@ enum dv_status dv_jobs_get(
     const struct dv_sql_value values[] = {dv_sql_text(id)};
 
     return dv_store_read_one(
-        store, NOUN, "SELECT " COLUMNS " FROM jobs WHERE id = $1", values, 1, ret_row, reterr);
+        store, NOUN, "SELECT " DV_JOB_COLUMNS " FROM jobs WHERE id = $1", values, 1, ret_row, reterr);
 }
 
 enum dv_status dv_jobs_list(struct dv_store *store, const struct dv_job_filter *filter,
     const struct dv_page *page, struct dv_json **ret_list, struct dv_error *reterr)
 {
     struct dv_list list = {
-        .columns = COLUMNS, .from = "jobs", .sorts = sorts, .id = "id", .default_sort = "-created_at"};
+        .columns = DV_JOB_COLUMNS, .from = "jobs", .sorts = sorts, .id = "id", .default_sort = "-created_at"};
 
     dv_list_add(&list, "status = $$", dv_sql_text(filter->status));
     dv_list_add(&list, "dataset_id = $$", dv_sql_text(filter->dataset_id));
@@ -68,49 +63,6 @@ enum dv_status dv_runs_list(struct dv_store *store, const char *job_id, const st
 
     dv_list_add(&list, "job_id = $$", dv_sql_text(job_id));
     return dv_list_run(store, &list, page, ret_list, reterr);
-}
-
-static enum dv_status get_within(
-    struct dv_store *store, const char *id, struct dv_json **ret_row, struct dv_error *reterr)
-{
-    const struct dv_sql_value values[] = {dv_sql_text(id)};
-
-    return dv_store_write_one(
-        store, NOUN, "SELECT " COLUMNS " FROM jobs WHERE id = $1", values, 1, ret_row, reterr);
-}
-
-/* --- Events ----------------------------------------------------------------------------------- */
-
-static enum dv_status tell_job(struct dv_store *store, const char *id, const char *job_status,
-    const char *reason, const char *error, struct dv_error *reterr)
-{
-    struct dv_json *data = dv_json_object();
-
-    dv_json_set_string(data, "status", job_status);
-    dv_json_set_string(data, "failure_reason", reason);
-    dv_json_set_string(data, "error", error);
-    return dv_store_event(store, "jobs", id, "status", data, NULL, reterr);
-}
-
-/* Move the job's model; one that was deleted meanwhile or has a better status is left alone. */
-static enum dv_status move_model(struct dv_store *store, const char *model_id, const char *from,
-    const char *to, struct dv_error *reterr)
-{
-    char now[DV_TIME_TEXT_SIZE];
-    int64_t changes = 0;
-
-    dv_clock_now_text(now);
-    const struct dv_sql_value values[] = {
-        dv_sql_text(model_id), dv_sql_text(from), dv_sql_text(to), dv_sql_text(now)};
-    enum dv_status status = dv_store_write(store,
-        "UPDATE models SET status = $3, updated_at = $4 WHERE id = $1 AND status = $2", values,
-        DV_ARRAY_SIZE(values), NULL, &changes, reterr);
-    if (status == DV_OK && changes == 1) {
-        struct dv_json *data = dv_json_object();
-        dv_json_set_string(data, "status", to);
-        status = dv_store_event(store, "models", model_id, "status", data, NULL, reterr);
-    }
-    return status;
 }
 
 /* --- Creating --------------------------------------------------------------------------------- */
@@ -136,14 +88,20 @@ static enum dv_status insert_model(
         dv_sql_text(job->task), dv_sql_text(job->strategy), dv_sql_text(job->dataset_id),
         dv_sql_text(job->id), dv_sql_bool(false), dv_sql_text(now)};
 
+    struct dv_json *data = dv_json_object();
+
+    dv_json_set_string(data, "status", "queued");
+    dv_json_set_string(data, "name", job->model_name);
+    dv_json_set_string(data, "job_id", job->id);
     enum dv_status status = dv_store_write(store,
         "INSERT INTO models (id, name, task, status, strategy, dataset_id, job_id, is_partial, "
         "created_at, updated_at) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $8)",
         values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
-    if (status == DV_OK) {
-        status = dv_store_event(store, "models", job->model_id, "created", NULL, NULL, reterr);
+    if (status != DV_OK) {
+        dv_json_unref(data);
+        return status;
     }
-    return status;
+    return dv_store_event(store, "models", job->model_id, "created", data, NULL, reterr);
 }
 
 static enum dv_status insert_job(
@@ -169,6 +127,7 @@ static enum dv_status insert_job(
 enum dv_status dv_jobs_create(struct dv_store *store, const struct dv_job_row *job,
     struct dv_json **ret_row, struct dv_error *reterr)
 {
+    const struct dv_job_move beginning = {.id = job->id, .to = "pending"};
     struct dv_json *result = NULL;
     char now[DV_TIME_TEXT_SIZE];
 
@@ -187,42 +146,29 @@ enum dv_status dv_jobs_create(struct dv_store *store, const struct dv_job_row *j
         status = insert_job(store, job, now, reterr);
     }
     if (status == DV_OK) {
-        status = tell_job(store, job->id, "pending", NULL, NULL, reterr);
+        status = dv_job_tell(store, &beginning, reterr);
     }
     if (status == DV_OK) {
-        status = get_within(store, job->id, &result, reterr);
+        status = dv_job_get_within(store, job->id, &result, reterr);
     }
     return dv_store_end_row(store, status, result, ret_row, reterr);
 }
 
 /* --- What a person asks for ------------------------------------------------------------------- */
 
-static const char *status_of(const struct dv_json *row)
-{
-    return dv_json_get_string(row, "status", "");
-}
-
-static const char *model_of(const struct dv_json *row)
-{
-    return dv_json_get_string(row, "model_id", NULL);
-}
-
 static enum dv_status cancel_pending(
     struct dv_store *store, const struct dv_json *row, struct dv_error *reterr)
 {
-    const char *id = dv_json_get_string(row, "id", "");
-    char now[DV_TIME_TEXT_SIZE];
+    const struct dv_job_move move = {.id = dv_json_get_string(row, "id", ""),
+        .from = "pending",
+        .to = "cancelled",
+        .fence = dv_json_get_integer(row, "fence", -1),
+        .reason = "cancelled"};
 
-    dv_clock_now_text(now);
-    const struct dv_sql_value values[] = {dv_sql_text(id), dv_sql_text(now)};
-    enum dv_status status = dv_store_write(store,
-        "UPDATE jobs SET status = 'cancelled', failure_reason = 'cancelled', finished_at = $2, "
-        "updated_at = $2 WHERE id = $1 AND status = 'pending'",
-        values, 2, NULL, NULL, reterr);
-    if (status == DV_OK) {
-        status = move_model(store, model_of(row), "queued", "draft", reterr);
-    }
-    return status == DV_OK ? tell_job(store, id, "cancelled", "cancelled", NULL, reterr) : status;
+    enum dv_status status = dv_job_move(
+        store, &move, "failure_reason = 'cancelled', finished_at = $5", NULL, 0, reterr);
+    return status == DV_OK ? dv_job_settle_model(store, dv_job_model_of(row), "queued", reterr)
+                           : status;
 }
 
 static enum dv_status ask_to_cancel(struct dv_store *store, const char *id, struct dv_error *reterr)
@@ -244,14 +190,14 @@ enum dv_status dv_jobs_request_cancel(
     if (status != DV_OK) {
         return status;
     }
-    status = get_within(store, id, &row, reterr);
-    if (status == DV_OK && dv_text_equal(status_of(row), "pending")) {
+    status = dv_job_get_within(store, id, &row, reterr);
+    if (status == DV_OK && dv_text_equal(dv_job_status_of(row), "pending")) {
         status = cancel_pending(store, row, reterr);
-    } else if (status == DV_OK && dv_text_equal(status_of(row), "running")) {
+    } else if (status == DV_OK && dv_text_equal(dv_job_status_of(row), "running")) {
         status = ask_to_cancel(store, id, reterr);
     }
     if (status == DV_OK) {
-        status = get_within(store, id, &result, reterr);
+        status = dv_job_get_within(store, id, &result, reterr);
     }
     return dv_store_end_row(store, status, result, ret_row, reterr);
 }
@@ -263,7 +209,7 @@ static enum dv_status queue_model(struct dv_store *store, const char *id, struct
     enum dv_status status = DV_OK;
 
     for (size_t i = 0; status == DV_OK && i < DV_ARRAY_SIZE(from); i++) {
-        status = move_model(store, id, from[i], "queued", reterr);
+        status = dv_job_move_model(store, id, from[i], "queued", NULL, reterr);
     }
     return status;
 }
@@ -271,23 +217,20 @@ static enum dv_status queue_model(struct dv_store *store, const char *id, struct
 static enum dv_status requeue_ended(
     struct dv_store *store, const struct dv_json *row, struct dv_error *reterr)
 {
-    const char *id = dv_json_get_string(row, "id", "");
-    char now[DV_TIME_TEXT_SIZE];
+    const struct dv_job_move move = {.id = dv_json_get_string(row, "id", ""),
+        .from = dv_job_status_of(row),
+        .to = "pending",
+        .fence = dv_json_get_integer(row, "fence", -1)};
+    const struct dv_sql_value values[] = {dv_sql_bool(false)};
 
     if (dv_json_is_null(dv_json_get(row, "dataset_id"))) {
         return dv_fail(reterr, DV_CONFLICT, "the job's data set has been deleted");
     }
-    dv_clock_now_text(now);
-    const struct dv_sql_value values[] = {dv_sql_text(id), dv_sql_text(now), dv_sql_bool(false)};
-    enum dv_status status = dv_store_write(store,
-        "UPDATE jobs SET status = 'pending', owner = NULL, cancel_requested = $3, restarts = 0, "
-        "error = NULL, failure_reason = NULL, finished_at = NULL, queued_at = $2, updated_at = $2 "
-        "WHERE id = $1",
-        values, 3, NULL, NULL, reterr);
-    if (status == DV_OK) {
-        status = queue_model(store, model_of(row), reterr);
-    }
-    return status == DV_OK ? tell_job(store, id, "pending", NULL, NULL, reterr) : status;
+    enum dv_status status = dv_job_move(store, &move,
+        "owner = NULL, cancel_requested = $6, restarts = 0, error = NULL, failure_reason = NULL, "
+        "finished_at = NULL, queued_at = $5",
+        values, DV_ARRAY_SIZE(values), reterr);
+    return status == DV_OK ? queue_model(store, dv_job_model_of(row), reterr) : status;
 }
 
 static enum dv_status touch_queue(struct dv_store *store, const char *id, struct dv_error *reterr)
@@ -310,410 +253,20 @@ enum dv_status dv_jobs_resume(
     if (status != DV_OK) {
         return status;
     }
-    status = get_within(store, id, &row, reterr);
+    status = dv_job_get_within(store, id, &row, reterr);
     if (status == DV_OK) {
-        if (dv_text_equal(status_of(row), "pending")) {
+        const char *from = dv_job_status_of(row);
+        if (dv_text_equal(from, "pending")) {
             status = touch_queue(store, id, reterr);
-        } else if (dv_text_equal(status_of(row), "failed") ||
-                   dv_text_equal(status_of(row), "cancelled")) {
+        } else if (dv_text_equal(from, "failed") || dv_text_equal(from, "cancelled")) {
             status = requeue_ended(store, row, reterr);
         } else {
-            status = dv_fail(reterr, DV_CONFLICT, "the job is '%s': only one that failed or was "
-                                                  "cancelled is resumed",
-                status_of(row));
+            status = dv_fail(reterr, DV_CONFLICT,
+                "the job is '%s': only one that failed or was cancelled is resumed", from);
         }
     }
     if (status == DV_OK) {
-        status = get_within(store, id, &result, reterr);
+        status = dv_job_get_within(store, id, &result, reterr);
     }
     return dv_store_end_row(store, status, result, ret_row, reterr);
-}
-
-/* --- The supervisor's side: claims ------------------------------------------------------------ */
-
-static enum dv_status claim(
-    struct dv_store *store, const char *queued_since, struct dv_json **ret_row, struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *waiting = NULL;
-    char now[DV_TIME_TEXT_SIZE];
-
-    const struct dv_sql_value since[] = {
-        dv_sql_text(queued_since ? queued_since : "1970-01-01T00:00:00.000Z"), dv_sql_bool(true)};
-    enum dv_status status = dv_store_write(store,
-        "SELECT id, model_id FROM jobs WHERE status = 'pending' AND "
-        "(queued_at >= $1 OR cancel_requested = $2) "
-        "ORDER BY cancel_requested DESC, priority DESC, queued_at, id LIMIT 1",
-        since, 2, &waiting, NULL, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    if (dv_json_count(waiting) == 0) {
-        return dv_fail(reterr, DV_NOT_FOUND, "no job waits");
-    }
-    const char *id = dv_json_get_string(dv_json_at(waiting, 0), "id", "");
-    dv_clock_now_text(now);
-    const struct dv_sql_value values[] = {
-        dv_sql_text(id), dv_sql_text(dv_store_instance(store)), dv_sql_text(now)};
-    status = dv_store_write(store,
-        "UPDATE jobs SET status = 'running', owner = $2, fence = fence + 1, "
-        "started_at = coalesce(started_at, $3), updated_at = $3 WHERE id = $1 AND status = 'pending'",
-        values, 3, NULL, NULL, reterr);
-    if (status == DV_OK) {
-        status = move_model(store, model_of(dv_json_at(waiting, 0)), "queued", "training", reterr);
-    }
-    if (status == DV_OK) {
-        status = tell_job(store, id, "running", NULL, NULL, reterr);
-    }
-    return status == DV_OK ? get_within(store, id, ret_row, reterr) : status;
-}
-
-enum dv_status dv_jobs_claim(struct dv_store *store, const char *queued_since,
-    struct dv_json **ret_row, struct dv_error *reterr)
-{
-    struct dv_json *result = NULL;
-    enum dv_status status = dv_store_begin(store, reterr);
-
-    if (status != DV_OK) {
-        return status;
-    }
-    status = claim(store, queued_since, &result, reterr);
-    return dv_store_end_row(store, status, result, ret_row, reterr);
-}
-
-/* The running job whose fence this is, within a transaction. */
-static enum dv_status get_mine(struct dv_store *store, const char *id, int64_t fence,
-    struct dv_json **ret_row, struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
-
-    enum dv_status status = get_within(store, id, &row, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    if (!dv_text_equal(status_of(row), "running") ||
-        dv_json_get_integer(row, "fence", -1) != fence) {
-        return dv_fail(reterr, DV_CONFLICT, "the job is '%s' and no longer this worker's",
-            status_of(row));
-    }
-    *ret_row = row;
-    row = NULL;
-    return DV_OK;
-}
-
-/* --- Progress --------------------------------------------------------------------------------- */
-
-static struct dv_sql_value integer_or_null(int64_t value)
-{
-    return value < 0 ? dv_sql_null() : dv_sql_integer(value);
-}
-
-enum dv_status dv_jobs_progress(struct dv_store *store, const char *id, int64_t fence,
-    const struct dv_job_progress *progress, struct dv_error *reterr)
-{
-    char now[DV_TIME_TEXT_SIZE];
-    int64_t changes = 0;
-
-    dv_clock_now_text(now);
-    const struct dv_sql_value values[] = {dv_sql_text(id), dv_sql_integer(fence),
-        dv_sql_real(progress->progress), dv_sql_real(progress->accuracy),
-        dv_sql_real(progress->best_accuracy), dv_sql_real(progress->eta_seconds),
-        dv_sql_real(progress->images_per_second), integer_or_null(progress->iteration),
-        integer_or_null(progress->epoch), integer_or_null(progress->epochs), dv_sql_text(now)};
-    enum dv_status status = dv_store_begin(store, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    status = dv_store_write(store,
-        "UPDATE jobs SET progress = coalesce($3, progress), accuracy = coalesce($4, accuracy), "
-        "best_accuracy = coalesce($5, best_accuracy), eta_seconds = coalesce($6, eta_seconds), "
-        "images_per_second = coalesce($7, images_per_second), "
-        "iteration = coalesce($8, iteration), epoch = coalesce($9, epoch), "
-        "epochs = coalesce($10, epochs), updated_at = $11 "
-        "WHERE id = $1 AND status = 'running' AND fence = $2",
-        values, DV_ARRAY_SIZE(values), NULL, &changes, reterr);
-    if (status == DV_OK && changes != 1) {
-        status = dv_fail(reterr, DV_CONFLICT, "the job is no longer this worker's");
-    }
-    if (status == DV_OK && progress->event) {
-        status = dv_store_event(store, "jobs", id, progress->event_type,
-            dv_json_ref(progress->event), NULL, reterr);
-    }
-    return dv_store_end(store, status, reterr);
-}
-
-/* --- Ends ------------------------------------------------------------------------------------- */
-
-struct end {
-    const char *status, *reason, *error;
-    const struct dv_json *result; /* NULL: there is none */
-};
-
-static enum dv_status end_job(struct dv_store *store, const char *id, const struct end *end,
-    const char *now, struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_freep) char *result = dv_store_json_text(end->result);
-    DV_CLEANUP(dv_freep)
-    char *hyperparameters = dv_store_json_text(dv_json_get(end->result, "hyperparameters"));
-    bool is_whole = dv_text_equal(end->status, "completed");
-    const struct dv_sql_value values[] = {dv_sql_text(id), dv_sql_text(end->status),
-        dv_sql_text(end->reason), dv_sql_text(end->error), dv_sql_text(result),
-        dv_sql_text(hyperparameters), is_whole ? dv_sql_real(1.0) : dv_sql_null(),
-        dv_sql_text(now)};
-
-    enum dv_status status = dv_store_write(store,
-        "UPDATE jobs SET status = $2, failure_reason = $3, error = $4, result = $5, "
-        "hyperparameters = coalesce($6, hyperparameters), progress = coalesce($7, progress), "
-        "eta_seconds = NULL, finished_at = $8, updated_at = $8 WHERE id = $1",
-        values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
-    return status == DV_OK ? tell_job(store, id, end->status, end->reason, end->error, reterr)
-                           : status;
-}
-
-/* The run of a result: its first until strategies that iterate come. */
-static enum dv_status insert_run(struct dv_store *store, const char *job_id, const char *run_id,
-    const struct end *end, const char *now, struct dv_error *reterr)
-{
-    const struct dv_json *result = end->result;
-    DV_CLEANUP(dv_freep)
-    char *architecture = dv_store_json_text(dv_json_get(result, "architecture"));
-    DV_CLEANUP(dv_freep)
-    char *hyperparameters = dv_store_json_text(dv_json_get(result, "hyperparameters"));
-    DV_CLEANUP(dv_freep) char *metrics = dv_store_json_text(dv_json_get(result, "metrics"));
-    DV_CLEANUP(dv_freep) char *history = dv_store_json_text(dv_json_get(result, "history"));
-    const struct dv_sql_value delete_values[] = {dv_sql_text(job_id)};
-    const struct dv_sql_value values[] = {dv_sql_text(run_id), dv_sql_text(job_id),
-        dv_sql_text(end->status), dv_sql_text(architecture), dv_sql_text(hyperparameters),
-        dv_sql_text(metrics), dv_sql_text(history), dv_store_number(result, "accuracy"),
-        dv_store_number(result, "loss"), dv_store_number(result, "best_val_accuracy"),
-        dv_store_count(result, "parameters"), dv_store_count(result, "flops"), dv_sql_text(now)};
-
-    enum dv_status status = dv_store_write(store,
-        "DELETE FROM training_runs WHERE job_id = $1 AND iteration = 1", delete_values, 1, NULL,
-        NULL, reterr);
-    if (status == DV_OK) {
-        status = dv_store_write(store,
-            "INSERT INTO training_runs (id, job_id, iteration, status, architecture, "
-            "hyperparameters, metrics, history, accuracy, loss, best_accuracy, parameters, flops, "
-            "verdict, created_at, finished_at) VALUES "
-            "($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'best', $13, $13)",
-            values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
-    }
-    return status;
-}
-
-/* A model that was ready in part and is made whole has the whole one as its next version. */
-static enum dv_status insert_version(struct dv_store *store, const char *model_id,
-    const char *run_id, const struct dv_json *result, const char *path, const char *now,
-    struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_freep)
-    char *hyperparameters = dv_store_json_text(dv_json_get(result, "hyperparameters"));
-    DV_CLEANUP(dv_freep) char *metrics = dv_store_json_text(dv_json_get(result, "metrics"));
-    const struct dv_sql_value values[] = {dv_sql_text(model_id), dv_sql_text(run_id),
-        dv_store_number(result, "accuracy"), dv_store_number(result, "loss"),
-        dv_sql_text(hyperparameters), dv_sql_text(metrics), dv_sql_text(path),
-        dv_sql_text(dv_json_get_string(result, "content_hash", NULL)), dv_sql_text(now)};
-
-    return dv_store_write(store,
-        "INSERT INTO model_versions (model_id, version, run_id, accuracy, loss, "
-        "hyperparameters, metrics, path, content_hash, created_at) "
-        "SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9 "
-        "FROM model_versions WHERE model_id = $1",
-        values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
-}
-
-/* Metrics as the model shows them: the figures, with the history beside them. */
-static char *make_metrics_text(const struct dv_json *result)
-{
-    const struct dv_json *metrics = dv_json_get(result, "metrics");
-    DV_CLEANUP(dv_json_unrefp)
-    struct dv_json *whole =
-        dv_json_is_object(metrics) ? dv_json_copy(metrics) : dv_json_object();
-    const struct dv_json *history = dv_json_get(result, "history");
-
-    dv_json_set(whole, "history", history ? dv_json_ref(history) : dv_json_array());
-    return dv_json_print(whole);
-}
-
-static enum dv_status fill_model(struct dv_store *store, const char *model_id,
-    const struct dv_json *result, const char *path, bool is_partial, const char *now,
-    struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_freep)
-    char *hyperparameters = dv_store_json_text(dv_json_get(result, "hyperparameters"));
-    DV_CLEANUP(dv_freep) char *metrics = make_metrics_text(result);
-    DV_CLEANUP(dv_freep)
-    char *architecture = dv_store_json_text(dv_json_get(result, "architecture"));
-    DV_CLEANUP(dv_freep)
-    char *preprocessing = dv_store_json_text(dv_json_get(result, "preprocessing"));
-    DV_CLEANUP(dv_freep) char *classes = dv_store_json_text(dv_json_get(result, "classes"));
-    const struct dv_sql_value values[] = {dv_sql_text(model_id),
-        dv_store_number(result, "accuracy"), dv_store_number(result, "loss"),
-        dv_sql_text(hyperparameters), dv_sql_text(metrics), dv_sql_text(architecture),
-        dv_sql_text(preprocessing), dv_sql_text(classes), dv_store_count(result, "parameters"),
-        dv_store_count(result, "flops"), dv_sql_text(path), dv_sql_bool(is_partial),
-        dv_sql_text(dv_json_get_string(result, "strategy", NULL)), dv_sql_text(now)};
-    struct dv_json *data = dv_json_object();
-
-    enum dv_status status = dv_store_write(store,
-        "UPDATE models SET status = 'ready', accuracy = $2, loss = $3, hyperparameters = $4, "
-        "metrics = $5, architecture = $6, preprocessing = $7, classes = $8, parameters = $9, "
-        "flops = $10, model_path = $11, is_partial = $12, strategy = coalesce($13, strategy), "
-        "current_version = (SELECT max(version) FROM model_versions WHERE model_id = $1), "
-        "error = NULL, updated_at = $14 WHERE id = $1",
-        values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
-    if (status != DV_OK) {
-        dv_json_unref(data);
-        return status;
-    }
-    dv_json_set_string(data, "status", "ready");
-    return dv_store_event(store, "models", model_id, "status", data, NULL, reterr);
-}
-
-/* Run, version and model of a result whose files are in their place. */
-static enum dv_status keep_result(struct dv_store *store, const struct dv_json *job,
-    const struct end *end, const char *path, const char *now, struct dv_error *reterr)
-{
-    char run_id[DV_UUID_TEXT_SIZE];
-    bool is_partial = !dv_text_equal(end->status, "completed");
-
-    dv_uuid_make(run_id);
-    enum dv_status status =
-        insert_run(store, dv_json_get_string(job, "id", ""), run_id, end, now, reterr);
-    if (status == DV_OK) {
-        status = insert_version(store, model_of(job), run_id, end->result, path, now, reterr);
-    }
-    if (status == DV_OK) {
-        status = fill_model(store, model_of(job), end->result, path, is_partial, now, reterr);
-    }
-    return status;
-}
-
-static enum dv_status end_with(struct dv_store *store, const char *id, int64_t fence,
-    const struct end *end, const char *model_path, const char *model_status, struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *job = NULL;
-    char now[DV_TIME_TEXT_SIZE];
-
-    dv_clock_now_text(now);
-    enum dv_status status = dv_store_begin(store, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    status = get_mine(store, id, fence, &job, reterr);
-    if (status == DV_OK && end->result && model_path) {
-        status = keep_result(store, job, end, model_path, now, reterr);
-    } else if (status == DV_OK) {
-        status = move_model(store, model_of(job), "training", model_status, reterr);
-    }
-    if (status == DV_OK) {
-        status = end_job(store, id, end, now, reterr);
-    }
-    return dv_store_end(store, status, reterr);
-}
-
-enum dv_status dv_jobs_complete(struct dv_store *store, const char *id, int64_t fence,
-    const struct dv_json *result, const char *model_path, struct dv_error *reterr)
-{
-    const struct end end = {.status = "completed", .result = result};
-
-    assert(result);
-    assert(model_path);
-    return end_with(store, id, fence, &end, model_path, "ready", reterr);
-}
-
-enum dv_status dv_jobs_fail(struct dv_store *store, const char *id, int64_t fence,
-    const char *reason, const char *error, struct dv_error *reterr)
-{
-    const struct end end = {.status = "failed", .reason = reason, .error = error};
-
-    return end_with(store, id, fence, &end, NULL, "failed", reterr);
-}
-
-enum dv_status dv_jobs_cancel(struct dv_store *store, const char *id, int64_t fence,
-    const struct dv_json *result, const char *model_path, struct dv_error *reterr)
-{
-    const struct end end = {.status = "cancelled", .reason = "cancelled", .result = result};
-
-    return end_with(store, id, fence, &end, model_path, "draft", reterr);
-}
-
-/* --- Back into the queue ---------------------------------------------------------------------- */
-
-static enum dv_status put_back(struct dv_store *store, const struct dv_json *job,
-    const char *reason, int64_t charge, struct dv_error *reterr)
-{
-    const char *id = dv_json_get_string(job, "id", "");
-    char now[DV_TIME_TEXT_SIZE];
-
-    dv_clock_now_text(now);
-    /* Its place in the queue is the old one: queued_at stays. The fence rises with the next claim. */
-    const struct dv_sql_value values[] = {
-        dv_sql_text(id), dv_sql_integer(charge), dv_sql_text(reason), dv_sql_text(now)};
-    enum dv_status status = dv_store_write(store,
-        "UPDATE jobs SET status = 'pending', owner = NULL, restarts = restarts + $2, "
-        "failure_reason = $3, eta_seconds = NULL, updated_at = $4 WHERE id = $1",
-        values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
-    if (status == DV_OK) {
-        status = move_model(store, model_of(job), "training", "queued", reterr);
-    }
-    return status == DV_OK ? tell_job(store, id, "pending", reason, NULL, reterr) : status;
-}
-
-enum dv_status dv_jobs_requeue(struct dv_store *store, const char *id, int64_t fence,
-    const char *reason, bool is_charged, struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *job = NULL;
-
-    enum dv_status status = dv_store_begin(store, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    status = get_mine(store, id, fence, &job, reterr);
-    if (status == DV_OK) {
-        status = put_back(store, job, reason, is_charged ? 1 : 0, reterr);
-    }
-    return dv_store_end(store, status, reterr);
-}
-
-enum dv_status dv_jobs_recover(struct dv_store *store, int64_t *ret_count, struct dv_error *reterr)
-{
-    const struct dv_sql_value values[] = {dv_sql_text(dv_store_instance(store))};
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *jobs = NULL;
-
-    enum dv_status status = dv_store_begin(store, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    status = dv_store_write(store,
-        "SELECT id, model_id FROM jobs WHERE status = 'running' AND owner <> $1",
-        values, 1, &jobs, NULL, reterr);
-    for (size_t i = 0; status == DV_OK && i < dv_json_count(jobs); i++) {
-        status = put_back(store, dv_json_at(jobs, i), "host_restart", 0, reterr);
-    }
-    status = dv_store_end(store, status, reterr);
-    if (status == DV_OK) {
-        *ret_count = (int64_t)dv_json_count(jobs);
-    }
-    return status;
-}
-
-enum dv_status dv_jobs_to_cancel(
-    struct dv_store *store, struct dv_json **ret_ids, struct dv_error *reterr)
-{
-    const struct dv_sql_value values[] = {dv_sql_bool(true)};
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
-
-    enum dv_status status = dv_store_read(store,
-        "SELECT id FROM jobs WHERE status = 'running' AND cancel_requested = $1", values, 1, &rows,
-        reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    struct dv_json *ids = dv_json_array();
-    for (size_t i = 0; i < dv_json_count(rows); i++) {
-        dv_json_append(ids, dv_json_ref(dv_json_get(dv_json_at(rows, i), "id")));
-    }
-    *ret_ids = ids;
-    return DV_OK;
 }

@@ -1,161 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * The store on SQLite and, where DV_TEST_POSTGRES names one, on PostgreSQL: the same tests. Each
- * makes rows of its own, so that they share one database.
- */
+/* What happens to data sets, models, jobs, logs and tokens, on both databases (fixture.h). */
+
+#include "fixture.h"
 
 #include "base/alloc.h"
-#include "base/file.h"
-#include "base/hash.h"
-#include "base/json.h"
-#include "base/text.h"
-#include "store/datasets.h"
-#include "store/jobs.h"
-#include "store/logs.h"
-#include "store/models.h"
 #include "store/tokens.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-#define INSTANCE "11111111-1111-4111-8111-111111111111"
-#define OTHER_INSTANCE "22222222-2222-4222-8222-222222222222"
-
-static char folder[] = "/tmp/dv-store-XXXXXX";
-static char url[DV_PATH_SIZE];
-static struct dv_store *store;
-
-#define ok(call)                                                                                   \
-    do {                                                                                           \
-        struct dv_error error = {0};                                                               \
-        enum dv_status status_ = (call);                                                           \
-        if (status_ != DV_OK) {                                                                    \
-            fail_msg("%s: %s", dv_status_name(status_), error.text);                               \
-        }                                                                                          \
-    } while (0)
-
-static int open_store(void **state)
-{
-    (void)state;
-    return dv_store_open(url, INSTANCE, &store, NULL) == DV_OK ? 0 : -1;
-}
-
-static int close_store(void **state)
-{
-    (void)state;
-    store = dv_store_close(store);
-    return 0;
-}
-
-/* --- Rows to work with ------------------------------------------------------------------------ */
-
-static void make_dataset(char ret_id[static DV_UUID_TEXT_SIZE], const char *name, bool is_ready)
-{
-    const struct dv_dataset_fields fields = {
-        .name = name, .description = "ends in 100% of_cases", .domain = "vision", .task = "classification"};
-    struct dv_json *row = NULL;
-    struct dv_json *summary = NULL;
-
-    dv_uuid_make(ret_id);
-    ok(dv_datasets_create(store, ret_id, &fields, "processing", &row, &error));
-    assert_string_equal(dv_json_get_string(row, "readiness", ""), "processing");
-    dv_json_unref(row);
-    if (is_ready) {
-        const char *text = "{\"total_samples\": 12, \"size_bytes\": 3400, \"classes\": [{\"name\": "
-                           "\"a\", \"count\": 12}], \"findings\": [], \"content_hash\": \"ab\"}";
-        ok(dv_json_parse(text, strlen(text), &summary, &error));
-        ok(dv_datasets_finish(store, ret_id, summary, &error));
-        dv_json_unref(summary);
-    }
-}
-
-struct job {
-    char dataset[DV_UUID_TEXT_SIZE], id[DV_UUID_TEXT_SIZE], model[DV_UUID_TEXT_SIZE];
-    int64_t fence;
-};
-
-static void make_job(struct job *job, int64_t priority)
-{
-    struct dv_json *spec = dv_json_object();
-    struct dv_json *row = NULL;
-
-    make_dataset(job->dataset, "for a job", true);
-    dv_uuid_make(job->id);
-    dv_uuid_make(job->model);
-    dv_json_set_string(spec, "strategy", "native");
-    const struct dv_job_row values = {.id = job->id,
-        .kind = "train",
-        .dataset_id = job->dataset,
-        .model_id = job->model,
-        .model_name = "a model",
-        .strategy = "native",
-        .task = "classification",
-        .device = "cpu",
-        .spec = spec,
-        .priority = priority,
-        .max_restarts = 3};
-    ok(dv_jobs_create(store, &values, &row, &error));
-    assert_string_equal(dv_json_get_string(row, "status", ""), "pending");
-    assert_string_equal(dv_json_get_string(row, "model_name", ""), "a model");
-    assert_true(dv_json_is_object(dv_json_get(row, "spec")));
-    assert_true(dv_json_is_bool(dv_json_get(row, "cancel_requested")));
-    dv_json_unref(row);
-    dv_json_unref(spec);
-}
-
-/* Claim until it is this one: others may be left by other tests. */
-static void claim(struct job *job)
-{
-    for (int i = 0; i < 100; i++) {
-        struct dv_json *row = NULL;
-        ok(dv_jobs_claim(store, NULL, &row, &error));
-        bool is_ours = dv_text_equal(dv_json_get_string(row, "id", ""), job->id);
-        job->fence = dv_json_get_integer(row, "fence", -1);
-        dv_json_unref(row);
-        if (is_ours) {
-            return;
-        }
-    }
-    fail_msg("the job was never claimed");
-}
-
-static void assert_status(const struct job *job, const char *job_status, const char *model_status)
-{
-    struct dv_json *row = NULL;
-
-    ok(dv_jobs_get(store, job->id, &row, &error));
-    assert_string_equal(dv_json_get_string(row, "status", ""), job_status);
-    dv_json_unref(row);
-    ok(dv_models_get(store, job->model, &row, &error));
-    assert_string_equal(dv_json_get_string(row, "status", ""), model_status);
-    dv_json_unref(row);
-}
-
-static struct dv_json *make_result(void)
-{
-    const char *text =
-        "{\"accuracy\": 0.75, \"loss\": 0.5, \"best_val_accuracy\": 0.8, \"strategy\": \"native\", "
-        "\"parameters\": 1234, \"flops\": 99, \"classes\": [\"a\", \"b\"], \"hyperparameters\": "
-        "{\"learning_rate\": 0.1}, \"architecture\": {\"name\": \"n\", \"layers\": []}, "
-        "\"preprocessing\": {}, \"metrics\": {\"test\": null}, \"history\": [{\"epoch\": 1}]}";
-    struct dv_json *result = NULL;
-
-    ok(dv_json_parse(text, strlen(text), &result, &error));
-    return result;
-}
 
 /* --- Data sets -------------------------------------------------------------------------------- */
 
@@ -389,6 +246,54 @@ static void a_cancelled_job_is_gone_on_with(void **state)
     dv_json_unref(result);
 }
 
+/* Its files are there still, and a person may call it. */
+static void a_model_keeps_what_an_earlier_attempt_made(void **state)
+{
+    struct job job;
+    struct dv_json *row = NULL;
+    struct dv_json *result = make_result();
+
+    (void)state;
+    make_job(&job, 906);
+    claim(&job);
+    ok(dv_jobs_cancel(store, job.id, job.fence, result, "models/z/versions/1", &error));
+    assert_status(&job, "cancelled", "ready");
+    for (int round = 0; round < 2; round++) {
+        ok(dv_jobs_resume(store, job.id, &row, &error));
+        dv_json_unref(row);
+        assert_status(&job, "pending", "queued");
+        if (round == 0) { /* while it waits */
+            ok(dv_jobs_request_cancel(store, job.id, &row, &error));
+            dv_json_unref(row);
+        } else { /* before its first checkpoint */
+            claim(&job);
+            ok(dv_jobs_cancel(store, job.id, job.fence, NULL, NULL, &error));
+        }
+        assert_status(&job, "cancelled", "ready");
+    }
+    dv_json_unref(result);
+}
+
+static void a_model_says_why_its_job_failed(void **state)
+{
+    struct job job;
+    struct dv_json *row = NULL;
+
+    (void)state;
+    make_job(&job, 907);
+    claim(&job);
+    ok(dv_jobs_fail(store, job.id, job.fence, "diverged", "the loss is no number", &error));
+    assert_status(&job, "failed", "failed");
+    ok(dv_models_get(store, job.model, &row, &error));
+    assert_string_equal(dv_json_get_string(row, "error", ""), "the loss is no number");
+    dv_json_unref(row);
+    ok(dv_jobs_resume(store, job.id, &row, &error));
+    dv_json_unref(row);
+    ok(dv_models_get(store, job.model, &row, &error));
+    assert_true(dv_json_is_null(dv_json_get(row, "error")));
+    dv_json_unref(row);
+}
+
 static void what_another_instance_ran_is_put_back(void **state)
 {
     struct job job, doomed;
@@ -405,7 +310,7 @@ static void what_another_instance_ran_is_put_back(void **state)
     dv_json_unref(row);
     ok(dv_jobs_recover(store, &count, &error)); /* our own are not touched */
     assert_int_equal(count, 0);
-    ok(dv_store_open(url, OTHER_INSTANCE, &after, &error));
+    ok(dv_store_open(fixture_url, OTHER_INSTANCE, &after, &error));
     ok(dv_jobs_recover(after, &count, &error));
     assert_true(count >= 2);
     after = dv_store_close(after);
@@ -584,7 +489,7 @@ static void write_until_killed(const char *job_id, int fd)
 {
     struct dv_store *own = NULL;
 
-    if (dv_store_open(url, OTHER_INSTANCE, &own, NULL) != DV_OK) {
+    if (dv_store_open(fixture_url, OTHER_INSTANCE, &own, NULL) != DV_OK) {
         _exit(1);
     }
     for (int i = 0;; i++) {
@@ -680,7 +585,7 @@ static void opening_again_changes_nothing(void **state)
     struct dv_store *again = NULL;
 
     (void)state;
-    ok(dv_store_open(url, OTHER_INSTANCE, &again, &error));
+    ok(dv_store_open(fixture_url, OTHER_INSTANCE, &again, &error));
     ok(dv_store_check(again, &error));
     (void)dv_store_close(again);
     assert_int_equal(dv_store_open("mysql://x", INSTANCE, &again, NULL), DV_UNSUPPORTED);
@@ -689,7 +594,7 @@ static void opening_again_changes_nothing(void **state)
         dv_store_open("postgresql://dv@/dv?host=/nowhere", INSTANCE, &again, NULL), DV_UNAVAILABLE);
 }
 
-static int run_all(const char *name)
+int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_data_set_goes_its_way_once),
@@ -700,6 +605,8 @@ static int run_all(const char *name)
         cmocka_unit_test(a_job_that_completes_makes_its_model_ready),
         cmocka_unit_test(an_older_fence_is_refused),
         cmocka_unit_test(a_cancelled_job_is_gone_on_with),
+        cmocka_unit_test(a_model_keeps_what_an_earlier_attempt_made),
+        cmocka_unit_test(a_model_says_why_its_job_failed),
         cmocka_unit_test(what_another_instance_ran_is_put_back),
         cmocka_unit_test(each_job_is_claimed_once),
         cmocka_unit_test(a_reader_of_what_came_after_misses_nothing),
@@ -710,23 +617,5 @@ static int run_all(const char *name)
         cmocka_unit_test(opening_again_changes_nothing),
     };
 
-    return cmocka_run_group_tests_name(name, tests, open_store, close_store);
-}
-
-int main(void)
-{
-    const char *postgres = getenv("DV_TEST_POSTGRES");
-    int failed = 0;
-
-    if (!mkdtemp(folder)) {
-        return 1;
-    }
-    (void)snprintf(url, sizeof(url), "sqlite:%s/dv.db", folder);
-    failed += run_all("store on SQLite");
-    if (postgres) {
-        (void)dv_text_copy(url, sizeof(url), postgres);
-        failed += run_all("store on PostgreSQL");
-    }
-    failed += dv_folder_remove(folder, NULL) != DV_OK;
-    return failed > 0;
+    return fixture_run("store", tests);
 }
