@@ -31,6 +31,11 @@ enum dv_sandbox_filter {
      * allowed but a list, which fails with EPERM: exec, fork, sockets, ptrace, mount, bpf, ...
      */
     DV_SANDBOX_FILTER_COMPUTE,
+    /*
+     * Strict, and the calls of one who connects to others: what a role that asks the network needs.
+     * Listening and accepting kill all the same.
+     */
+    DV_SANDBOX_FILTER_NETWORK,
 };
 
 struct dv_sandbox_options {

@@ -31,7 +31,8 @@
 #define FS_REFER (1ull << 13)        /* from version 2 */
 #define FS_TRUNCATE (1ull << 14)     /* from version 3 */
 #define FS_IOCTL_DEV (1ull << 15)    /* from version 5 */
-#define NET_BIND_AND_CONNECT 3ull    /* from version 4 */
+#define NET_BIND 1ull                /* from version 4 */
+#define NET_CONNECT 2ull             /* from version 4 */
 #define SCOPE_SOCKET_AND_SIGNAL 3ull /* from version 6 */
 
 #define FS_FOR_FILES (FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
@@ -67,11 +68,11 @@ static uint64_t handled_fs(int version)
            (version >= 5 ? FS_IOCTL_DEV : 0);
 }
 
-static int create_ruleset(int version)
+static int create_ruleset(int version, bool can_connect)
 {
     struct ruleset_attr attr = {
         .fs = handled_fs(version),
-        .net = version >= 4 ? NET_BIND_AND_CONNECT : 0,
+        .net = version < 4 ? 0 : can_connect ? NET_BIND : NET_BIND | NET_CONNECT,
         .scoped = version >= 6 ? SCOPE_SOCKET_AND_SIGNAL : 0,
     };
     size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
@@ -124,7 +125,8 @@ enum dv_status dv_sandbox_landlock(const struct dv_sandbox_options *options,
         dv_sandbox_note(report, "landlock: this kernel has none, or it is not switched on");
         return DV_OK;
     }
-    DV_CLEANUP(dv_file_closep) int ruleset = create_ruleset(version);
+    DV_CLEANUP(dv_file_closep) int ruleset =
+        create_ruleset(version, options->filter == DV_SANDBOX_FILTER_NETWORK);
     if (ruleset < 0) {
         dv_sandbox_note(report, "landlock: %s", strerror(errno));
         return DV_OK;

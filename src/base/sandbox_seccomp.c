@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The system-call filters: two tables and one function that makes rules of them. */
+/* The system-call filters: tables of calls and the functions that make rules of them. */
 
 #include "base/sandbox_impl.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -19,9 +20,8 @@ static const int denied_calls[] = {
     SCMP_SYS(pidfd_getfd), SCMP_SYS(pidfd_send_signal), SCMP_SYS(kill), SCMP_SYS(tkill),
     SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(rt_tgsigqueueinfo), SCMP_SYS(setns), SCMP_SYS(unshare),
     SCMP_SYS(setsid), SCMP_SYS(setpgid),
-    /* sockets */
-    SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen),
-    SCMP_SYS(accept), SCMP_SYS(accept4),
+    /* waiting for others to connect */
+    SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
     /* file systems */
     SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
     SCMP_SYS(open_by_handle_at), SCMP_SYS(name_to_handle_at), SCMP_SYS(mknod), SCMP_SYS(mknodat),
@@ -39,6 +39,20 @@ static const int denied_calls[] = {
     /* becoming somebody else */
     SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(setreuid), SCMP_SYS(setregid), SCMP_SYS(setresuid),
     SCMP_SYS(setresgid), SCMP_SYS(setgroups), SCMP_SYS(capset)};
+
+/* How one connects to others; denied where the role has no business there. */
+static const int socket_calls[] = {
+    SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind)};
+
+/*
+ * What goes with that, in libcurl, OpenSSL and the C library's resolver. That one binds a netlink
+ * socket to learn of the machine's own addresses, and asks how much there is to read: an ioctl() with
+ * a rule of its own.
+ */
+static const int network_calls[] = {SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
+    SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg),
+    SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(eventfd2), SCMP_SYS(pipe2),
+    SCMP_SYS(memfd_create)};
 
 /* What a parser with threads, files in its folder and a socket to its parent needs. */
 static const int allowed_calls[] = {
@@ -111,11 +125,13 @@ static int add_compute_rules(scmp_filter_ctx filter)
     };
 
     add_all(filter, SCMP_ACT_ERRNO(EPERM), denied_calls, DV_ARRAY_SIZE(denied_calls));
+    add_all(filter, SCMP_ACT_ERRNO(EPERM), socket_calls, DV_ARRAY_SIZE(socket_calls));
     return add_rules(filter, rules, DV_ARRAY_SIZE(rules));
 }
 
-static int add_strict_rules(scmp_filter_ctx filter)
+static int add_strict_rules(scmp_filter_ctx filter, bool can_connect)
 {
+    uint32_t for_sockets = can_connect ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS;
     const struct rule rules[] = {
         {SCMP_ACT_ALLOW, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)},
         {SCMP_ACT_ALLOW, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
@@ -127,17 +143,25 @@ static int add_strict_rules(scmp_filter_ctx filter)
 
     add_all(filter, SCMP_ACT_KILL_PROCESS, denied_calls, DV_ARRAY_SIZE(denied_calls));
     add_all(filter, SCMP_ACT_ALLOW, allowed_calls, DV_ARRAY_SIZE(allowed_calls));
-    return add_rules(filter, rules, DV_ARRAY_SIZE(rules));
+    add_all(filter, for_sockets, socket_calls, DV_ARRAY_SIZE(socket_calls));
+    int result = add_rules(filter, rules, DV_ARRAY_SIZE(rules));
+    if (can_connect && result == 0) {
+        const struct scmp_arg_cmp how_much = SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0);
+        add_all(filter, SCMP_ACT_ALLOW, network_calls, DV_ARRAY_SIZE(network_calls));
+        result = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &how_much);
+    }
+    return result;
 }
 
 void dv_sandbox_seccomp(enum dv_sandbox_filter kind, struct dv_sandbox_report *report)
 {
-    bool is_strict = kind == DV_SANDBOX_FILTER_STRICT;
+    bool is_strict = kind != DV_SANDBOX_FILTER_COMPUTE;
     scmp_filter_ctx filter = seccomp_init(is_strict ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_ALLOW);
     int result = -ENOMEM;
 
     if (filter) {
-        result = is_strict ? add_strict_rules(filter) : add_compute_rules(filter);
+        result = is_strict ? add_strict_rules(filter, kind == DV_SANDBOX_FILTER_NETWORK)
+                           : add_compute_rules(filter);
     }
     if (filter && result == 0) {
         (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);

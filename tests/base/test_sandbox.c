@@ -9,8 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -159,6 +162,45 @@ static int open_a_socket(const struct place *place)
     return socket(AF_INET, SOCK_STREAM, 0) >= 0 ? 0 : 1;
 }
 
+/* To a port that the parent listens on. */
+static uint16_t open_port;
+
+static int connect_to_the_port(const struct place *place)
+{
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+        .sin_port = open_port,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    (void)place;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    return connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : 1;
+}
+
+static int listen_for_others(const struct place *place)
+{
+    (void)place;
+    return listen(socket(AF_INET, SOCK_STREAM, 0), 1) == 0 ? 0 : 1;
+}
+
+/* What libcurl and the resolver do besides. */
+static int find_an_address(const struct place *place)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *found = NULL;
+    int count = -1;
+    int pair[2];
+
+    (void)place;
+    int result = getaddrinfo("::1", "443", &hints, &found);
+    if (result == 0) {
+        freeaddrinfo(found);
+    }
+    return result == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 &&
+                   ioctl(pair[0], FIONREAD, &count) == 0 && count == 0
+               ? 0
+               : 1;
+}
+
 /* Signal 0 only asks whether one may. */
 static int signal_the_parent(const struct place *place)
 {
@@ -278,7 +320,7 @@ static void files_outside_are_out_of_reach(void **state)
     if (dv_sandbox_landlock_version() == 0) {
         skip();
     }
-    for (int filter = 0; filter < 2; filter++) {
+    for (int filter = 0; filter <= DV_SANDBOX_FILTER_NETWORK; filter++) {
         assert_false(succeeds(*state, (enum dv_sandbox_filter)filter, read_the_secret));
         assert_false(
             succeeds(*state, (enum dv_sandbox_filter)filter, write_where_only_reading_is_allowed));
@@ -352,6 +394,36 @@ static void a_path_that_is_not_there_is_an_error(void **state)
     assert_int_equal(WEXITSTATUS(result), 99);
 }
 
+static void a_role_with_the_network_connects_and_does_nothing_else(void **state)
+{
+    static const attempt_fn deadly[] = {run_a_program, listen_for_others};
+    static const attempt_fn vain[] = {signal_the_parent, limit_the_parent, link_out_of_its_folder,
+        fork_a_process, map_executable_memory};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    DV_CLEANUP(dv_file_closep) int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    open_port = address.sin_port;
+    assert_true(succeeds(*state, DV_SANDBOX_FILTER_NETWORK, connect_to_the_port));
+    assert_true(succeeds(*state, DV_SANDBOX_FILTER_NETWORK, find_an_address));
+    assert_true(succeeds(*state, DV_SANDBOX_FILTER_NETWORK, start_a_thread));
+    if (!has_filter()) {
+        skip();
+    }
+    for (size_t i = 0; i < DV_ARRAY_SIZE(deadly); i++) {
+        int result = attempt_inside(*state, DV_SANDBOX_FILTER_NETWORK, deadly[i]);
+        assert_true(WIFSIGNALED(result));
+        assert_int_equal(WTERMSIG(result), SIGSYS);
+    }
+    for (size_t i = 0; i < DV_ARRAY_SIZE(vain); i++) {
+        assert_false(succeeds(*state, DV_SANDBOX_FILTER_NETWORK, vain[i]));
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_place, remove_place)
 
 int main(void)
@@ -361,6 +433,7 @@ int main(void)
         TEST(files_outside_are_out_of_reach),
         TEST(a_computing_role_is_refused_programs_processes_and_sockets),
         TEST(a_parser_that_tries_a_program_or_a_socket_is_killed),
+        TEST(a_role_with_the_network_connects_and_does_nothing_else),
         TEST(other_processes_and_links_are_out_of_reach),
         TEST(memory_and_files_have_their_limits),
         TEST(a_path_that_is_not_there_is_an_error),
