@@ -63,7 +63,7 @@ static int64_t read_duration(const char **text)
 {
     double total = DV_LLM_UNKNOWN;
 
-    while (isdigit((unsigned char)**text) || **text == '.') {
+    while (isdigit((unsigned char)(*text)[**text == '.'])) { /* a point alone ends a sentence */
         double value = read_number(text);
         if (value < 0) {
             return DV_LLM_UNKNOWN;

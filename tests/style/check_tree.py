@@ -33,7 +33,8 @@ FOLDERS = {
     "http": (["http", "base"], ["microhttpd.h"]),
     "api": (["api", "job", "store", "http", "wire", *UNDER_ALL], []),
     "client": (["client", "base"], ["curl/curl.h"]),
-    "app": (["app", "api", "client", "job", "store", "http", "train", "data", "nn", "format", "wire", *UNDER_ALL], []),
+    "llm": (["llm", "base"], ["curl/curl.h"]),
+    "app": (["app", "api", "client", "llm", "job", "store", "http", "train", "data", "nn", "format", "wire", *UNDER_ALL], []),
 }
 LIBC = re.compile(r"^(linux|sys|netinet|arpa)/|^(assert|ctype|dirent|endian|errno|fcntl|fenv|float|ftw|getopt|inttypes|"
                   r"limits|locale|math|poll|pthread|sched|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|"
