@@ -3,6 +3,7 @@
 /* `dv doctor`: what this machine has, and what of the lock-in it cannot do. */
 
 #include "app/command.h"
+#include "app/llm_check.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -199,19 +200,6 @@ static struct dv_json *describe_disk(const char *folder)
     return disk;
 }
 
-/* Whether there is one, never its key. */
-static struct dv_json *describe_llm(void)
-{
-    struct dv_json *llm = dv_json_object();
-    const char *url = getenv("DV_LLM_BASE_URL");
-    bool has_groq = getenv("GROQ_API_KEY") != NULL;
-
-    dv_json_set_bool(llm, "is_configured", url != NULL || has_groq);
-    dv_json_set_text(llm, "base_url", url ? url : has_groq ? "Groq" : NULL);
-    dv_json_set_text(llm, "model", getenv("DV_LLM_MODEL"));
-    return llm;
-}
-
 static struct dv_json *describe(const struct dv_common_options *common)
 {
     struct dv_json *all = dv_json_object();
@@ -225,7 +213,7 @@ static struct dv_json *describe(const struct dv_common_options *common)
     dv_json_set(all, "gpu", gpu);
     dv_json_set(all, "disk", describe_disk(common->data_folder));
     dv_json_set(all, "sandbox", describe_sandbox());
-    dv_json_set(all, "llm", describe_llm());
+    dv_json_set(all, "llm", dv_llm_check());
     dv_json_set_string(all, "database", NULL); /* results are files for now */
     return all;
 }
@@ -270,8 +258,7 @@ static void print_all(const struct dv_json *all)
         (long long)dv_json_get_integer(sandbox, "landlock", 0),
         dv_json_get_bool(sandbox, "seccomp", false) ? "yes" : "no");
     print_list("  not applied  ", dv_json_get(sandbox, "not_applied"), "nothing");
-    (void)printf("LLM endpoint   %s\n",
-        dv_json_get_string(dv_json_get(all, "llm"), "base_url", "not configured"));
+    dv_print_line("LLM endpoint   %s", dv_json_get_string(dv_json_get(all, "llm"), "summary", ""));
 }
 
 int dv_cmd_doctor(int argc, char **argv)

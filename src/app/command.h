@@ -56,6 +56,7 @@ int dv_cmd_serve(int argc, char **argv);
 int dv_cmd_train(int argc, char **argv);
 int dv_role_infer(int argc, char **argv);
 int dv_role_ingest(int argc, char **argv);
+int dv_role_llm(int argc, char **argv);
 int dv_role_worker(int argc, char **argv);
 
 /*

@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"ingest", dv_role_ingest, NULL},
     {"worker", dv_role_worker, NULL},
     {"infer", dv_role_infer, NULL},
+    {"llm", dv_role_llm, NULL},
 };
 
 static void print_usage(FILE *file)

@@ -14,6 +14,7 @@
 
 #define JOB_TIMEOUT_MS 30000
 #define SEND_TIMEOUT_MS 30000
+#define READABLE_MAX 24u
 #define PROGRESS_INTERVAL_NS 100000000u
 
 /* --- Speaking --------------------------------------------------------------------------- */
@@ -99,7 +100,7 @@ static uint64_t choose_memory_max(const struct dv_role_impl *impl, const struct 
 static enum dv_status lock_in(const struct dv_role_impl *impl, const struct dv_message_job *job,
     struct dv_sandbox_report *ret_report, struct dv_error *reterr)
 {
-    const char *readable[4] = {0};
+    const char *readable[READABLE_MAX + 1] = {0};
     const char *writable[3] = {0};
     struct dv_sandbox_options options = impl->sandbox;
     const char *const reads[] = {job->source, job->dataset_folder, job->model_folder};
@@ -110,6 +111,10 @@ static enum dv_status lock_in(const struct dv_role_impl *impl, const struct dv_m
         if (reads[i]) {
             readable[count++] = reads[i];
         }
+    }
+    for (const char *const *path = impl->sandbox.readable; path && *path; path++) {
+        assert(count < READABLE_MAX);
+        readable[count++] = *path;
     }
     count = 0;
     for (size_t i = 0; i < DV_ARRAY_SIZE(writes); i++) {

@@ -31,7 +31,7 @@ struct dv_role {
 
 struct dv_role_impl {
     const char *name;
-    struct dv_sandbox_options sandbox; /* all but the paths */
+    struct dv_sandbox_options sandbox; /* `readable`: what it reads whatever the job says */
 
     /* Required. The result is the caller's; it may be NULL for an empty one. */
     enum dv_status (*run)(

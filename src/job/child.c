@@ -395,6 +395,12 @@ enum dv_status dv_child_send(struct dv_child *child, const struct dv_message *me
     return dv_message_send(child->channel, message, passed_fd, SEND_TIMEOUT_MS, reterr);
 }
 
+int dv_child_take_fd(struct dv_child *child)
+{
+    assert(child);
+    return dv_channel_take_fd(child->channel);
+}
+
 /* --- Handshake -------------------------------------------------------------------------- */
 
 /* A message of this type, or the failure that came instead of it. */

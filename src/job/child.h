@@ -100,6 +100,9 @@ DV_MUST_CHECK enum dv_status dv_child_receive(struct dv_child *child, int timeou
 DV_MUST_CHECK enum dv_status dv_child_send(struct dv_child *child, const struct dv_message *message,
     int passed_fd, struct dv_error *reterr);
 
+/* The oldest descriptor that came with a message and was not taken, the caller's; or -1. */
+int dv_child_take_fd(struct dv_child *child);
+
 /* Wait for its end, dropping what it still says. DV_TIMEOUT: it still runs. */
 DV_MUST_CHECK enum dv_status dv_child_wait(struct dv_child *child, int timeout_ms,
     struct dv_child_exit *ret_exit, struct dv_error *reterr);

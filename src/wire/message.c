@@ -115,6 +115,30 @@ static const struct field predict_fields[] = {
     {0},
 };
 
+static const struct field secret_fields[] = {
+    FIELD(secret, name, TEXT),
+    {0},
+};
+
+static const struct field ask_fields[] = {
+    FIELD(ask, id, INTEGER),
+    FIELD(ask, purpose, TEXT),
+    {0},
+};
+
+static const struct field reply_fields[] = {
+    FIELD(reply, id, INTEGER),
+    FIELD(reply, outcome, TEXT),
+    FIELD(reply, reason, OPTIONAL_TEXT),
+    FIELD(reply, model, TEXT),
+    FIELD(reply, wait_ms, INTEGER),
+    FIELD(reply, prompt_tokens, INTEGER),
+    FIELD(reply, completion_tokens, INTEGER),
+    FIELD(reply, dollars, NUMBER),
+    FIELD(reply, latency_ms, INTEGER),
+    {0},
+};
+
 #undef FIELD
 
 static const struct {

@@ -9,7 +9,9 @@
  *
  * The talk: child hello; parent job; child ack; then child progress, log, findings, and at the end
  * result or failure. The parent may send cancel at any time, and to `dv infer` predict, with the
- * picture as a passed descriptor, which is answered by result or failure each time.
+ * picture as a passed descriptor, which is answered by result or failure each time. `dv llm` is first
+ * sent secret, then ask as often as there is a question, which is answered by reply each time; what
+ * is too long for a line rides along as a sealed memory file (base/memory_file.h).
  *
  * Adding a message: a struct and a line in DV_MESSAGE_MAP here, a table of fields in message.c.
  */
@@ -34,7 +36,10 @@ struct dv_json;
     X(RESULT,   result)          \
     X(FAILURE,  failure)         \
     X(CANCEL,   cancel)          \
-    X(PREDICT,  predict)
+    X(PREDICT,  predict)         \
+    X(SECRET,   secret)          \
+    X(ASK,      ask)             \
+    X(REPLY,    reply)
 /* clang-format on */
 
 enum dv_message_type {
@@ -115,6 +120,30 @@ struct dv_message_cancel {
 struct dv_message_predict {
     int64_t id; /* comes back in the result */
     int64_t top_k;
+};
+
+/* A key, in the sealed memory file that comes along; that is empty when there is none. */
+struct dv_message_secret {
+    const char *name; /* "llm" */
+};
+
+/* A question for a language model. The document that comes along is described in llm/question.h. */
+struct dv_message_ask {
+    int64_t id;          /* comes back in the reply */
+    const char *purpose; /* "test", "draft", ...: for the log */
+};
+
+/* What became of it. The document that comes along: the answer, the transcript, what was learned. */
+struct dv_message_reply {
+    int64_t id;
+    const char *outcome; /* dv_llm_outcome_name() */
+    const char *reason;  /* optional: why there is no answer; no key is in it */
+    const char *model;
+    int64_t wait_ms; /* until it may be asked again; -1: not known */
+    int64_t prompt_tokens;
+    int64_t completion_tokens;
+    double dollars;
+    int64_t latency_ms;
 };
 
 struct dv_message {

@@ -33,6 +33,10 @@ static void make_all(struct dv_message messages[static DV_MESSAGE_TYPE_COUNT],
         {.type = DV_MESSAGE_FAILURE, .failure = {"oom", "NOMEM", "no memory"}},
         {.type = DV_MESSAGE_CANCEL, .cancel = {"asked for"}},
         {.type = DV_MESSAGE_PREDICT, .predict = {3, 5}},
+        {.type = DV_MESSAGE_SECRET, .secret = {"llm"}},
+        {.type = DV_MESSAGE_ASK, .ask = {7, "draft"}},
+        {.type = DV_MESSAGE_REPLY,
+            .reply = {7, "rate_limited", "wait", "m", 5000, 120, 60, 0.25, 1234}},
     };
 
     memcpy(messages, all, sizeof(all));
