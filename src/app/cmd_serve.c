@@ -10,12 +10,15 @@
 #include "app/data_folder.h"
 #include "app/interrupt.h"
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "http/server.h"
 #include "job/supervisor.h"
+#include "llm/settings.h"
 #include "store/store.h"
 #include "train/worker.h"
 
@@ -47,6 +50,7 @@ struct server {
     struct dv_json *strategies;
     struct dv_api *api;
     struct dv_http_server *http;
+    struct dv_llm_settings llm; /* url "": no language model is configured */
     char *token;
     int stop_fd;
 };
@@ -148,6 +152,22 @@ static enum dv_status start_http(
     return status;
 }
 
+/*
+ * The key goes out of our environment and out of sight before anything else is started. Wrong
+ * settings are said and left alone: a server without a language model serves all the same.
+ */
+static void take_llm(struct server *server)
+{
+    struct dv_error error = {0};
+
+    enum dv_status status = dv_llm_settings_take(&server->llm, &error);
+    if (status == DV_OK && server->llm.key_fd >= 0) {
+        dv_secret_hide_process();
+    } else if (status != DV_OK && status != DV_NOT_FOUND) {
+        dv_log(DV_LOG_WARNING, "no language model will be asked: %s", error.text);
+    }
+}
+
 static enum dv_status start(
     struct server *server, const struct serve_options *options, struct dv_error *reterr)
 {
@@ -193,6 +213,7 @@ static void stop(struct server *server)
         explicit_bzero(server->token, strlen(server->token));
         server->token = dv_free(server->token);
     }
+    dv_file_closep(&server->llm.key_fd);
     dv_data_folder_close(&server->folder);
 }
 
@@ -238,7 +259,7 @@ int dv_cmd_serve(int argc, char **argv)
             .flag = &options.is_new_jobs_only},
         DV_COMMON_OPTIONS(options.common), {0}};
     struct dv_arguments arguments;
-    struct server server = {.folder = {.lock_fd = -1}};
+    struct server server = {.folder = {.lock_fd = -1}, .llm = {.key_fd = -1}};
     struct dv_error error = {0};
     bool is_over;
 
@@ -252,6 +273,7 @@ int dv_cmd_serve(int argc, char **argv)
         (void)dv_command_fail(options.common.is_json, &error);
         return DV_EXIT_USAGE;
     }
+    take_llm(&server);
     enum dv_status status = start(&server, &options, &error);
     if (status == DV_OK) {
         say_where(&server, &options);

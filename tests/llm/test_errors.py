@@ -5,9 +5,9 @@ Waiting takes no time here: the helper adds it to its clock and tells (tests/llm
 """
 import json
 
-import harness
+import asking
 from endpoint import good, raw, say, status
-from harness import GOOD, KEY, SCHEMA, Case, question
+from asking import GOOD, KEY, SCHEMA, Case, question
 
 
 class Good(Case):
@@ -176,4 +176,4 @@ class Answers(Case):
 
 
 if __name__ == "__main__":
-    harness.main()
+    asking.main()

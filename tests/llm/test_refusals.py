@@ -9,9 +9,9 @@ import tempfile
 import unittest
 
 import endpoint as scripted
-import harness
+import asking
 from endpoint import Endpoint, good, raw, say, status
-from harness import GOOD, KEY, STRICT, Case, question, run
+from asking import GOOD, KEY, STRICT, Case, question, run
 
 
 class Final(Case):
@@ -187,7 +187,7 @@ class Bounds(Case):
 
 
 class Secrets(Case):
-    """harness.run() looks for the key in whatever comes out; here the endpoint says it."""
+    """asking.run() looks for the key in whatever comes out; here the endpoint says it."""
 
     def test_an_error_with_the_key_in_it(self):
         for line in (scripted.echo_key(), scripted.echo_key(400), scripted.echo_key(500)):
@@ -261,4 +261,4 @@ class Certificates(Case):
 
 
 if __name__ == "__main__":
-    harness.main()
+    asking.main()

@@ -238,5 +238,41 @@ class Doctor(unittest.TestCase):
                 self.assertEqual(llm["outcome"], "answered", llm["reason"])
 
 
+class Serve(unittest.TestCase):
+    def test_the_key_leaves_the_environment_and_is_written_nowhere(self):
+        with tempfile.TemporaryDirectory() as folder:
+            server = subprocess.Popen([DV, "serve", "--data", folder, "--listen", "127.0.0.1:0", "--no-auth", "--json"],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      env={"GROQ_API_KEY": KEY, "DV_LLM_MODEL": "m"})
+            try:
+                ready = json.loads(server.stdout.readline())
+                self.assertEqual(ready["type"], "ready")
+                try:
+                    environment = pathlib.Path("/proc", str(server.pid), "environ").read_bytes()
+                    self.assertIn(b"GROQ_API_KEY=", environment)  # the name stays, with nothing behind it
+                    self.assertNotIn(KEY.encode(), environment)
+                except PermissionError:
+                    pass  # as it should be, for all but root
+            finally:
+                server.send_signal(signal.SIGTERM)
+                output = b"".join(server.communicate(timeout=60))
+            self.assertEqual(server.returncode, 0)
+            self.assertNotIn(KEY.encode(), output)
+            for path in pathlib.Path(folder).rglob("*"):
+                self.assertTrue(path.is_dir() or KEY.encode() not in path.read_bytes(), path)
+
+    def test_wrong_settings_are_said_and_it_serves(self):
+        with tempfile.TemporaryDirectory() as folder:
+            server = subprocess.Popen([DV, "serve", "--data", folder, "--listen", "127.0.0.1:0", "--no-auth", "--json"],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"DV_LLM_API_KEY": KEY})
+            try:
+                self.assertEqual(json.loads(server.stdout.readline())["type"], "ready")
+            finally:
+                server.send_signal(signal.SIGTERM)
+                errors = server.communicate(timeout=60)[1]
+            self.assertIn(b"DV_LLM_BASE_URL is not set", errors)
+            self.assertNotIn(KEY.encode(), errors)
+
+
 if __name__ == "__main__":
     sys.exit(not unittest.main(exit=False).result.wasSuccessful())
