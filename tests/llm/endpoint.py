@@ -4,7 +4,7 @@
 As a module:   with Endpoint([status(500), good({"a": 1})]) as endpoint: ... endpoint.url, endpoint.requests
 By itself:     endpoint.py [--port N] [--run FILE] [NAME ...]     prints its base URL, then serves until killed
 
-NAME is one of NAMED below; FILE is a JSON list of the objects that a model would answer, in order (see runs/). When
+NAME is one of NAMED below; FILE is a JSON list of the objects that a model would answer, in order (runs/, written by hand). When
 the script is over it goes on with its last line. An answer from here proves plumbing; it says nothing about models.
 """
 import argparse

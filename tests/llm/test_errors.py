@@ -4,6 +4,9 @@
 Waiting takes no time here: the helper adds it to its clock and tells (tests/llm/ask.c).
 """
 import json
+import pathlib
+import subprocess
+import sys
 
 import asking
 from endpoint import good, raw, say, status
@@ -64,6 +67,18 @@ class Good(Case):
         self.assertTrue(self.ask([good(GOOD, usage=usage)], questions=[long])["is_prompt_cut"])
         usage = {"prompt_tokens": 4500, "completion_tokens": 10}
         self.assertFalse(self.ask([good(GOOD, usage=usage)], questions=[long])["is_prompt_cut"])
+
+
+    def test_a_whole_run(self):
+        """As somebody else starts it: endpoint.py --run, each question the next answer."""
+        folder = pathlib.Path(__file__).parent
+        answers = json.loads((folder / "runs/small.json").read_text())
+        with subprocess.Popen([sys.executable, folder / "endpoint.py", "--run", folder / "runs/small.json"],
+                              stdout=subprocess.PIPE, text=True) as process:
+            url = process.stdout.readline().strip()
+            replies = asking.run(url, [question(schema=None)] * len(answers))["replies"]
+            process.kill()
+        self.assertEqual([reply["answer"] for reply in replies], answers)
 
 
 class Ladder(Case):
