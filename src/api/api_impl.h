@@ -54,6 +54,21 @@ struct dv_api_caller *dv_api_caller_copy(const struct dv_http_request *request);
 void dv_api_caller_destroy(struct dv_api_caller *caller);
 bool dv_api_caller_is_valid(struct dv_api *api, const struct dv_api_caller *caller);
 
+/* --- Places (api/answer.c) --------------------------------------------------------------------- */
+
+/*
+ * Rows say where files are within DATA, so that it can be moved; people are told the whole path.
+ * Changes `file_path`, `model_path` and the paths of versions and results in a row, or in the items
+ * of a list. Returns what it was given, NULL too.
+ */
+struct dv_json *dv_api_place(const struct dv_api *api, struct dv_json *row);
+
+/*
+ * The supervisor takes the files of a deleted row out of their place in its own time, usually at
+ * once: wait for that a moment, so that who asked finds them gone.
+ */
+void dv_api_wait_removed(const struct dv_api *api, const char *kind, const char *id);
+
 /* --- Answers (api/answer.c) ------------------------------------------------------------------- */
 
 /* The problem document that a failure stands for: 404, 409, 422, 503, 507, ... */

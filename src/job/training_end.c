@@ -272,7 +272,8 @@ void dv_training_publish(struct dv_training *training)
         dv_training_fail(training, dv_failure_reason_from_status(status), error.text);
     } else {
         ending->result = dv_json_ref(training->publication.result);
-        memcpy(ending->model_path, training->publication.place, sizeof(ending->model_path));
+        (void)dv_text_copy(ending->model_path, sizeof(ending->model_path),
+            dv_json_get_string(ending->result, "model_path", ""));
         end(training, training->is_partial ? DV_ENDING_CANCELLED : DV_ENDING_COMPLETED);
     }
 }
