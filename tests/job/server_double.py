@@ -171,7 +171,7 @@ class Server:
         return found[0] if found else None
 
     def model_folder(self, number):
-        return pathlib.Path(self.ask("get_model", id=self.job(number)["model_id"])["model_path"])
+        return self.data / self.ask("get_model", id=self.job(number)["model_id"])["model_path"]
 
     def weights(self, number):
         return hashlib.sha256((self.model_folder(number) / "weights.safetensors").read_bytes()).hexdigest()

@@ -71,8 +71,8 @@ class Queue(Case):
         self.assertEqual(rows[0]["failure_reason"], None)
         model = server.ask("get_model", id=rows[0]["model_id"])
         self.assertEqual((model["status"], model["is_partial"]), ("ready", False))
-        self.assertEqual(model["model_path"], str(server.data / "models" / model["id"] / "versions" / "1"))
-        self.assertTrue((pathlib.Path(model["model_path"]) / "model.json").exists())
+        self.assertEqual(model["model_path"], f"models/{model['id']}/versions/1")
+        self.assertTrue((server.data / model["model_path"] / "model.json").exists())
         metrics = [event for event in server.ask("list_events", id=first) if event["type"] == "metrics"]
         self.assertEqual([event["data"]["epoch"] for event in metrics], [1, 2, 3, 4])
         server.check_files([dataset], [row["model_id"] for row in rows])
@@ -145,7 +145,7 @@ class Stops(Case):
         model = server.ask("get_model", id=row["model_id"])
         self.assertEqual((model["status"], model["is_partial"]), ("ready", True))
         self.assertAlmostEqual(model["accuracy"], row["best_accuracy"])
-        measured = subprocess.run([DV, "evaluate", model["model_path"], self.shapes, "--data", self.folder / "e",
+        measured = subprocess.run([DV, "evaluate", server.data / model["model_path"], self.shapes, "--data", self.folder / "e",
                                    "--split", "val", "--json"], capture_output=True, text=True, check=True)
         self.assertIn(f'"accuracy":{model["accuracy"]:.6}'[:18], measured.stdout.replace(" ", ""))
         server.check_files([dataset], [row["model_id"], server.job(whole)["model_id"]], [job])
