@@ -98,6 +98,22 @@ static enum dv_status migrate_to(struct dv_sql *sql, int64_t version, struct dv_
     return status;
 }
 
+enum dv_status dv_migrate_check(struct dv_sql *sql, struct dv_error *reterr)
+{
+    int64_t current = 0;
+
+    enum dv_status status = read_version(sql, &current, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    return current == SCHEMA_VERSION
+               ? DV_OK
+               : dv_fail(reterr, DV_UNSUPPORTED,
+                     "the database has schema %lld, this program has %lld: use the dv that serves "
+                     "it, or serve it once with this one",
+                     (long long)current, (long long)SCHEMA_VERSION);
+}
+
 enum dv_status dv_migrate(struct dv_sql *sql, struct dv_error *reterr)
 {
     int64_t current = 0;

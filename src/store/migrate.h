@@ -17,4 +17,7 @@ struct dv_sql;
 /* DV_UNSUPPORTED: the schema is of a newer program. */
 DV_MUST_CHECK enum dv_status dv_migrate(struct dv_sql *sql, struct dv_error *reterr);
 
+/* Change nothing. DV_UNSUPPORTED: the schema is of another program, newer or older. */
+DV_MUST_CHECK enum dv_status dv_migrate_check(struct dv_sql *sql, struct dv_error *reterr);
+
 #endif

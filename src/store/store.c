@@ -30,6 +30,7 @@ struct dv_store {
     char *url;
     char instance[DV_UUID_TEXT_SIZE];
     const char *kind;
+    bool is_to_read; /* there is never a writer */
 
     pthread_mutex_t write_lock;
     struct dv_sql *writer; /* NULL: lost */
@@ -54,6 +55,17 @@ static enum dv_status open_connection(const struct dv_store *store, bool is_read
     return dv_sql_open(&options, ret_sql, reterr);
 }
 
+static struct dv_store *create(const char *url)
+{
+    struct dv_store *store = dv_alloc(sizeof(*store));
+
+    store->url = dv_strdup(url);
+    (void)pthread_mutex_init(&store->write_lock, NULL);
+    (void)pthread_mutex_init(&store->read_lock, NULL);
+    (void)pthread_cond_init(&store->reader_is_free, NULL);
+    return store;
+}
+
 enum dv_status dv_store_open(const char *url, const char *instance, struct dv_store **ret_store,
     struct dv_error *reterr)
 {
@@ -61,12 +73,8 @@ enum dv_status dv_store_open(const char *url, const char *instance, struct dv_st
     assert(dv_uuid_is_valid(instance));
     assert(ret_store);
 
-    struct dv_store *store = dv_alloc(sizeof(*store));
-    store->url = dv_strdup(url);
+    struct dv_store *store = create(url);
     (void)dv_text_copy(store->instance, sizeof(store->instance), instance);
-    (void)pthread_mutex_init(&store->write_lock, NULL);
-    (void)pthread_mutex_init(&store->read_lock, NULL);
-    (void)pthread_cond_init(&store->reader_is_free, NULL);
     enum dv_status status = open_connection(store, false, &store->writer, reterr);
     if (status == DV_OK) {
         status = dv_migrate(store->writer, reterr);
@@ -76,6 +84,28 @@ enum dv_status dv_store_open(const char *url, const char *instance, struct dv_st
         return status;
     }
     store->kind = dv_sql_kind(store->writer);
+    *ret_store = store;
+    return DV_OK;
+}
+
+enum dv_status dv_store_open_to_read(
+    const char *url, struct dv_store **ret_store, struct dv_error *reterr)
+{
+    assert(url);
+    assert(ret_store);
+
+    struct dv_store *store = create(url);
+    struct dv_sql **reader = &store->readers[0].sql;
+    store->is_to_read = true;
+    enum dv_status status = open_connection(store, true, reader, reterr);
+    if (status == DV_OK) {
+        status = dv_migrate_check(*reader, reterr);
+    }
+    if (status != DV_OK) {
+        (void)dv_store_close(store);
+        return status;
+    }
+    store->kind = dv_sql_kind(*reader);
     *ret_store = store;
     return DV_OK;
 }
@@ -185,6 +215,47 @@ enum dv_status dv_store_read(struct dv_store *store, const char *text,
     return status;
 }
 
+/* The rows of one of the queries that the connection has for this; NULL: no more of them. */
+static enum dv_status ask_for_damage(struct dv_store *store, size_t index,
+    struct dv_json **ret_rows, struct dv_error *reterr)
+{
+    struct reader *reader = take_reader(store);
+    enum dv_status status =
+        reader->sql ? DV_OK : open_connection(store, true, &reader->sql, reterr);
+    const char *query = status == DV_OK ? dv_sql_damage_query(reader->sql, index) : NULL;
+
+    if (query) {
+        status = dv_sql_run(reader->sql, query, NULL, 0, ret_rows, NULL, reterr);
+    }
+    return_reader(store, reader);
+    return status;
+}
+
+enum dv_status dv_store_find_damage(
+    struct dv_store *store, struct dv_json **ret_sentences, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *sentences = dv_json_array();
+
+    for (size_t i = 0;; i++) {
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
+        enum dv_status status = ask_for_damage(store, i, &rows, reterr);
+        if (status != DV_OK) {
+            return status;
+        }
+        if (!rows) {
+            break;
+        }
+        for (size_t r = 0; r < dv_json_count(rows); r++) {
+            const char *text = dv_json_get_string(dv_json_at(rows, r), "damage", "a row that is no text");
+            if (!dv_text_equal(text, "ok")) {
+                dv_json_append(sentences, dv_json_text(text));
+            }
+        }
+    }
+    *ret_sentences = dv_json_ref(sentences);
+    return DV_OK;
+}
+
 static enum dv_status take_only(
     const char *noun, const struct dv_json *rows, struct dv_json **ret_row, struct dv_error *reterr)
 {
@@ -236,6 +307,9 @@ static void drop_lost_writer(struct dv_store *store)
 
 enum dv_status dv_store_begin(struct dv_store *store, struct dv_error *reterr)
 {
+    if (store->is_to_read) {
+        return dv_fail(reterr, DV_DENIED, "the database was opened to read only");
+    }
     (void)pthread_mutex_lock(&store->write_lock);
     store->last_event = 0;
     store->has_event_lock = false;

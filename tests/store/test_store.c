@@ -594,6 +594,27 @@ static void opening_again_changes_nothing(void **state)
         dv_store_open("postgresql://dv@/dv?host=/nowhere", INSTANCE, &again, NULL), DV_UNAVAILABLE);
 }
 
+static void one_that_was_opened_to_read_writes_nothing(void **state)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *damage = NULL;
+    char id[DV_UUID_TEXT_SIZE], missing[DV_PATH_SIZE + 8];
+    struct dv_store *reader = NULL;
+
+    (void)state;
+    make_dataset(id, "to be read", true);
+    ok(dv_store_open_to_read(fixture_url, &reader, &error));
+    ok(dv_datasets_get(reader, id, &row, &error));
+    assert_int_equal(dv_datasets_delete(reader, id, NULL), DV_DENIED);
+    assert_int_equal(dv_store_check(reader, NULL), DV_DENIED);
+    ok(dv_store_find_damage(reader, &damage, &error));
+    assert_int_equal(dv_json_count(damage), 0);
+    (void)dv_store_close(reader);
+    (void)snprintf(missing, sizeof(missing), "sqlite:%s/none.db", fixture_folder());
+    assert_int_equal(dv_store_open_to_read(missing, &reader, NULL), DV_IO);
+    assert_false(dv_path_exists(missing + strlen("sqlite:")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -615,6 +636,7 @@ int main(void)
         cmocka_unit_test(what_was_acknowledged_survives_a_kill),
         cmocka_unit_test(a_database_that_was_away_is_found_again),
         cmocka_unit_test(opening_again_changes_nothing),
+        cmocka_unit_test(one_that_was_opened_to_read_writes_nothing),
     };
 
     return fixture_run("store", tests);

@@ -120,6 +120,13 @@ const char *dv_sql_word(const struct dv_sql *sql, const char *word)
     return sql->driver->word(word);
 }
 
+const char *dv_sql_damage_query(const struct dv_sql *sql, size_t index)
+{
+    const char *const *queries = sql->driver->damage_queries;
+
+    return queries ? queries[index] : NULL;
+}
+
 enum dv_status dv_sql_lock_events(struct dv_sql *sql, struct dv_error *reterr)
 {
     const char *text = sql->driver->lock_events;

@@ -78,6 +78,9 @@ bool dv_sql_is_lost(const struct dv_sql *sql);
  */
 const char *dv_sql_word(const struct dv_sql *sql, const char *word);
 
+/* Query `index` whose rows name damage in the database ("ok" is none); NULL: there are no more. */
+const char *dv_sql_damage_query(const struct dv_sql *sql, size_t index);
+
 /* Held until the transaction ends, by one connection of the whole database. */
 DV_MUST_CHECK enum dv_status dv_sql_lock_events(struct dv_sql *sql, struct dv_error *reterr);
 

@@ -24,6 +24,8 @@ struct dv_sql_driver {
     bool (*is_lost)(const void *connection);
     const char *(*word)(const char *word);
     const char *lock_events; /* NULL: a transaction that writes is alone anyway */
+    /* Queries whose rows name damage, "ok" but for that; ends with NULL. NULL: there are none. */
+    const char *const *damage_queries;
 };
 
 extern const struct dv_sql_driver dv_sql_sqlite;
