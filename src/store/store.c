@@ -18,8 +18,11 @@
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #define READERS_MAX 4u
+#define OUTCOME_SECONDS_MAX 5.0 /* to learn whether a COMMIT without an answer has happened */
+#define OUTCOME_PAUSE_MS 50u
 
 struct reader {
     struct dv_sql *sql; /* NULL: not open */
@@ -374,12 +377,63 @@ enum dv_status dv_store_event(struct dv_store *store, const char *topic, const c
     return status;
 }
 
+/* One question on a connection of its own, which stays the writer's. */
+static enum dv_status ask_outcome(struct dv_store *store, const char *note,
+    enum dv_sql_outcome *ret_outcome, struct dv_error *reterr)
+{
+    drop_lost_writer(store);
+    enum dv_status status =
+        store->writer ? DV_OK : open_connection(store, false, &store->writer, reterr);
+    return status == DV_OK ? dv_sql_find_outcome(store->writer, note, ret_outcome, reterr) : status;
+}
+
+/*
+ * The connection was lost between COMMIT and its answer: `status` would be the answer if it had not
+ * happened. The transaction of a connection that is gone ends soon, one way or the other.
+ */
+static enum dv_status find_out(
+    struct dv_store *store, const char *note, enum dv_status status, struct dv_error *reterr)
+{
+    uint64_t began_ns = dv_clock_monotonic_ns();
+    enum dv_sql_outcome outcome = DV_SQL_UNDER_WAY;
+
+    while (ask_outcome(store, note, &outcome, NULL) != DV_OK || outcome == DV_SQL_UNDER_WAY) {
+        if (dv_clock_seconds_since(began_ns) > OUTCOME_SECONDS_MAX) {
+            break;
+        }
+        (void)usleep(OUTCOME_PAUSE_MS * 1000u);
+    }
+    if (outcome == DV_SQL_COMMITTED) {
+        return DV_OK;
+    }
+    return outcome == DV_SQL_ABORTED
+               ? status
+               : dv_fail(reterr, DV_UNAVAILABLE,
+                     "the database went away before it said whether this was written: look first "
+                     "before you try again");
+}
+
+static enum dv_status commit(struct dv_store *store, struct dv_error *reterr)
+{
+    char note[DV_SQL_NOTE_SIZE];
+
+    enum dv_status status = dv_sql_note_transaction(store->writer, note, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    status = dv_sql_commit(store->writer, reterr);
+    if (status != DV_OK && note[0] && dv_sql_is_lost(store->writer)) {
+        status = find_out(store, note, status, reterr);
+    }
+    return status;
+}
+
 enum dv_status dv_store_end(struct dv_store *store, enum dv_status status, struct dv_error *reterr)
 {
     if (status == DV_OK) {
-        status = dv_sql_commit(store->writer, reterr);
+        status = commit(store, reterr);
     }
-    if (status != DV_OK) {
+    if (status != DV_OK && store->writer) {
         dv_sql_rollback(store->writer);
     }
     int64_t event = status == DV_OK ? store->last_event : 0;

@@ -13,9 +13,13 @@
  * change of state is one compare-and-set and one row in `events` in the same transaction.
  *
  * Statuses everywhere: DV_NOT_FOUND no such row; DV_CONFLICT the state does not allow it;
- * DV_UNAVAILABLE the database is away (nothing was acknowledged: reconnect is tried with the next
- * call); DV_NO_SPACE its disk is full; DV_CORRUPT it is damaged; DV_INVALID a name already taken
- * or a bad cursor, as each function says.
+ * DV_UNAVAILABLE the database is away and nothing was written (reconnect is tried with the next
+ * call); DV_NO_SPACE its disk is full; DV_CORRUPT it is damaged; DV_INVALID a name already taken or
+ * a bad cursor, as each function says.
+ *
+ * When the connection dies before a COMMIT is answered, another one is asked what became of it: a
+ * write that has happened is DV_OK. Only where the database stays away for seconds does
+ * DV_UNAVAILABLE leave it open, and its message says so.
  *
  * Life:    dv_store_open() (creates and migrates), calls, dv_store_close().
  * Threads: any number may call; writers wait for each other, readers use connections of their own.

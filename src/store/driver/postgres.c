@@ -203,6 +203,19 @@ static enum dv_status postgres_script(void *user, const char *text, struct dv_er
     return take_result(connection, PQexec(connection->pg, text), NULL, NULL, reterr);
 }
 
+/* The server answers a COMMIT of what has failed with OK, and the word for what it did. */
+static enum dv_status postgres_commit(void *user, struct dv_error *reterr)
+{
+    struct connection *connection = user;
+    PGresult *result = PQexec(connection->pg, "COMMIT");
+    bool is_done = PQresultStatus(result) != PGRES_COMMAND_OK ||
+                   strcmp(PQcmdStatus(result), "COMMIT") == 0;
+
+    enum dv_status status = take_result(connection, result, NULL, NULL, reterr);
+    return is_done ? status
+                   : dv_fail(reterr, DV_IO, "the database has rolled back instead of committing");
+}
+
 /* --- Opening ---------------------------------------------------------------------------------- */
 
 static void postgres_close(void *user)
@@ -294,6 +307,9 @@ const struct dv_sql_driver dv_sql_postgres = {
     .run = postgres_run,
     .script = postgres_script,
     .begin = "BEGIN",
+    .commit = postgres_commit,
+    .note_query = "SELECT pg_current_xact_id_if_assigned()::text AS note",
+    .outcome_query = "SELECT pg_xact_status($1::xid8) AS outcome",
     .is_lost = postgres_is_lost,
     .word = postgres_word,
     .lock_events = "SELECT pg_advisory_xact_lock(7310579)", /* the number means nothing */
