@@ -36,6 +36,7 @@ struct dv_api {
     struct dv_pack_cache *packs;
     struct dv_capabilities capabilities;
     const char **strategies; /* what the above points at */
+    char **page_tags;        /* hashes of the page's files */
     _Atomic(struct dv_http_server *) server; /* NULL until it is started */
     atomic_uint_fast64_t request_count;
     atomic_uint_fast64_t error_count; /* answers of 500 and above */
@@ -131,6 +132,12 @@ void dv_api_stream_subject(
 void dv_api_stream_logs(struct dv_api *api, struct dv_http_request *request, const char *job_id,
     const struct dv_log_filter *filter);
 
+/* --- The page (api/page.c) -------------------------------------------------------------------- */
+
+/* The ETag of each of its files, in its order. */
+char **dv_api_page_tags(void);
+char **dv_api_page_tags_free(char **tags); /* returns NULL */
+
 /* --- Handlers --------------------------------------------------------------------------------- */
 
 #define DV_API_HANDLER_MAP(X)                                                                      \
@@ -166,8 +173,6 @@ void dv_api_stream_logs(struct dv_api *api, struct dv_http_request *request, con
     X(events_all)                                                                                  \
     X(session_create)                                                                              \
     X(session_delete)                                                                              \
-    X(openapi_get)                                                                                 \
-    X(docs_get)                                                                                    \
     X(page_get)
 
 #define X(name) void dv_api_##name(struct dv_http_request *request, void *user);

@@ -354,6 +354,24 @@ class Api(unittest.TestCase):
         self.assertEqual(seen, whole)
         self.assertEqual(self.server.call("GET", path, headers={"Last-Event-ID": "x"}).status, 422)
 
+    def test_the_page_is_fetched_once(self):
+        tags = set()
+        for path in ("/", "/assets/app.css", "/assets/app.js", "/assets/docs.js", "/assets/icon.svg", "/api/docs",
+                     "/api/openapi.json"):
+            with self.subTest(path=path):
+                whole = self.server.call("GET", path)
+                self.assertEqual((whole.status, whole.headers["Cache-Control"]), (200, "no-cache"))
+                self.assertGreater(len(whole.body), 100)
+                self.assertIn("default-src 'none'", whole.headers["Content-Security-Policy"])
+                tags.add(whole.headers["ETag"])
+                again = self.server.call("GET", path, headers={"If-None-Match": whole.headers["ETag"]})
+                self.assertEqual((again.status, again.body), (304, b""))
+                self.assertEqual(again.headers["ETag"], whole.headers["ETag"])
+                other = self.server.call("GET", path, headers={"If-None-Match": '"another"'})
+                self.assertEqual((other.status, other.body), (200, whole.body))
+        self.assertEqual(len(tags), 7)
+        self.assertEqual(self.server.call("GET", "/assets/none.js").status, 404)
+
     def test_downloads_have_ranges_and_an_etag(self):
         path = f"/api/models/{self.model['id']}/download"
         whole = self.call("GET", path, 200)
