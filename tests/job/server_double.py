@@ -159,6 +159,11 @@ class Server:
     def log_texts(self, number):
         return [line["text"] for line in self.ask("list_logs", id=number)["items"]]
 
+    def journal(self, number):
+        """What was decided in the course of a job that is not completed."""
+        path = self.data / "jobs" / number / "work" / "journal.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
     # --- What is there
 
     def children(self, role=None):

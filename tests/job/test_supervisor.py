@@ -280,6 +280,24 @@ class Deaths(Case):
         self.assertGreater(row["restarts"], 0)
         self.assertLessEqual(row["hyperparameters"]["batch_size"], 512 >> row["restarts"])
 
+    @unittest.skipIf(IS_SANITIZED, "a sanitizer needs more memory than the limit")
+    def test_one_that_is_resumed_after_running_out_of_memory_takes_less_again(self):
+        """Its restarts count from nothing then, and what was decided for an earlier worker is not for this one."""
+        server = self.serve(memory_max=200000000)
+        dataset = server.make_dataset(self.shapes)
+        job = server.queue(dataset, {"epochs": 1, "batch_size": 512, "image_size": 64}, architecture="resnet20",
+                           max_restarts=1)
+        batches = []
+        row = server.wait_job(job)
+        while row["status"] == "failed" and len(batches) < 8:
+            self.assertEqual((row["failure_reason"], row["restarts"]), ("oom", 1))
+            batches.append(min(entry["next_batch_size"] for entry in server.journal(job) if entry["event"] == "oom"))
+            server.ask("resume_job", id=job)
+            row = server.wait_job(job)
+        self.assertEqual(row["status"], "completed")
+        self.assertGreater(len(batches), 0)
+        self.assertEqual(sorted(set(batches), reverse=True), batches)  # each time less
+
     def test_a_server_killed_at_any_moment_loses_and_repeats_nothing(self):
         dice = random.Random(SEED + 1)
         server = self.serve()
