@@ -89,7 +89,10 @@ static enum dv_status insert_model(
         dv_sql_text(job->id), dv_sql_bool(false), dv_sql_text(now)};
 
     struct dv_json *data = dv_json_object();
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = dv_json_object();
 
+    dv_json_set_string(row, "id", job->model_id);
+    dv_json_set_string(row, "name", job->model_name);
     dv_json_set_string(data, "status", "queued");
     dv_json_set_string(data, "name", job->model_name);
     dv_json_set_string(data, "job_id", job->id);
@@ -97,6 +100,9 @@ static enum dv_status insert_model(
         "INSERT INTO models (id, name, task, status, strategy, dataset_id, job_id, is_partial, "
         "created_at, updated_at) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $8)",
         values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
+    if (status == DV_OK) {
+        status = dv_list_note_search(store, "models", row, reterr);
+    }
     if (status != DV_OK) {
         dv_json_unref(data);
         return status;

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/fold.h"
 #include "base/text.h"
 #include "store/store_impl.h"
 
@@ -17,7 +18,6 @@
 
 #define QUERY_SIZE_MAX 8192u
 #define CURSOR_SIZE_MAX 2000u
-#define PATTERN_SIZE 1024u
 
 /* --- Clauses ---------------------------------------------------------------------------------- */
 
@@ -45,33 +45,58 @@ void dv_list_add(struct dv_list *list, const char *clause, struct dv_sql_value v
     list->where[used] = '\0';
 }
 
-void dv_list_add_search(struct dv_list *list, const char *first, const char *second,
-    const char *text, char ret_pattern[static PATTERN_SIZE])
+/* With what LIKE takes as its own escaped; false: it does not fit. */
+static bool write_pattern(const char *text, char ret_pattern[static DV_LIST_PATTERN_SIZE])
 {
-    char clause[256];
     size_t size = 0;
 
-    if (!text) {
-        return;
-    }
     ret_pattern[size++] = '%';
-    for (; *text && size + 3 < PATTERN_SIZE; text++) {
+    for (; *text; text++) {
+        if (size + 4 > DV_LIST_PATTERN_SIZE) {
+            return false;
+        }
         if (*text == '%' || *text == '_' || *text == '\\') {
             ret_pattern[size++] = '\\';
         }
         ret_pattern[size++] = *text;
     }
-    /* Never end within a character. */
-    while (*text && size > 1 && ((unsigned char)ret_pattern[size - 1] & 0x80)) {
-        size--;
-    }
     ret_pattern[size++] = '%';
     ret_pattern[size] = '\0';
-    (void)snprintf(clause, sizeof(clause),
-        "(lower(%s) LIKE lower($$) ESCAPE '\\' OR lower(coalesce(%s, '')) LIKE lower($$) ESCAPE "
-        "'\\')",
-        first, second);
+    return true;
+}
+
+void dv_list_add_search(struct dv_list *list, const char *plain, const char *text,
+    char ret_pattern[static DV_LIST_PATTERN_SIZE])
+{
+    char clause[160];
+
+    if (!text) {
+        return;
+    }
+    DV_CLEANUP(dv_freep) char *folded = dv_text_fold(text);
+    if (!write_pattern(folded, ret_pattern)) {
+        list->is_too_long = true;
+        return;
+    }
+    (void)snprintf(
+        clause, sizeof(clause), "coalesce(search, lower(%s)) LIKE $$ ESCAPE '\\'", plain);
     dv_list_add(list, clause, dv_sql_text(ret_pattern));
+}
+
+enum dv_status dv_list_note_search(
+    struct dv_store *store, const char *table, const struct dv_json *row, struct dv_error *reterr)
+{
+    /* No search can be for both at once: a line's end is in no pattern that a person types. */
+    DV_CLEANUP(dv_freep)
+    char *text = dv_strprintf("%s\n%s", dv_json_get_string(row, "name", ""),
+        dv_json_get_string(row, "description", ""));
+    DV_CLEANUP(dv_freep) char *folded = dv_text_fold(text);
+    DV_CLEANUP(dv_freep)
+    char *query = dv_strprintf("UPDATE %s SET search = $2 WHERE id = $1", table);
+    const struct dv_sql_value values[] = {
+        dv_sql_text(dv_json_get_string(row, "id", "")), dv_sql_text(folded)};
+
+    return dv_store_write(store, query, values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
 }
 
 /* --- Cursors ---------------------------------------------------------------------------------- */
@@ -226,6 +251,10 @@ enum dv_status dv_list_run(struct dv_store *store, const struct dv_list *list,
     int64_t total = 0;
 
     assert(page->limit >= 1);
+    if (list->is_too_long) {
+        return dv_fail(reterr, DV_INVALID, "search is too long: at most %u bytes are looked for",
+            DV_LIST_PATTERN_SIZE / 2);
+    }
     enum dv_status status = choose_order(list, page->sort, &order, reterr);
     if (status == DV_OK) {
         status = count_all(store, list, &total, reterr);

@@ -13,9 +13,9 @@
 #define SCRIPT_SIZE_MAX (256u << 10)
 
 /* src/store/schema/, each with a NUL behind it. */
-extern const char dv_schema_0001[];
+extern const char dv_schema_0001[], dv_schema_0002[];
 
-static const char *const steps[] = {dv_schema_0001};
+static const char *const steps[] = {dv_schema_0001, dv_schema_0002};
 
 #define SCHEMA_VERSION ((int64_t)DV_ARRAY_SIZE(steps))
 

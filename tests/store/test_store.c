@@ -89,6 +89,108 @@ static void a_search_takes_its_text_literally_and_in_any_case(void **state)
     assert_int_equal(count_found("\\"), 0);
 }
 
+static int64_t count_models(const char *text)
+{
+    const struct dv_model_filter filter = {.search = text};
+    const struct dv_page page = {.limit = 1};
+    struct dv_json *list = NULL;
+
+    ok(dv_models_list(store, &filter, &page, &list, &error));
+    int64_t count = dv_json_get_integer(list, "total", -1);
+    dv_json_unref(list);
+    return count;
+}
+
+static int64_t count_lines(const char *job_id, const char *text)
+{
+    const struct dv_log_filter filter = {.search = text};
+    const struct dv_page page = {.limit = 1};
+    struct dv_json *list = NULL;
+
+    ok(dv_logs_list(store, job_id, &filter, &page, &list, &error));
+    int64_t count = dv_json_get_integer(list, "total", -1);
+    dv_json_unref(list);
+    return count;
+}
+
+/* What is kept, what is searched for; words that no other test uses. */
+static const struct {
+    const char *text, *search;
+    bool is_found;
+} scripts[] = {
+    {"Größenklassen", "GRÖSSENKLASSEN", true},
+    {"GRÖSSENKLASSEN", "größenklassen", true},
+    {"Größenklassen", "grossenklassen", false}, /* an accent is not a matter of case */
+    {"Ärzte 7", "ärzte", true},
+    {"ärzte 7", "ÄRZTE 7", true},
+    {"ΟΔΟΣ ΠΟΥΛΙΑ", "οδός", false},
+    {"ΟΔΟΣ ΠΟΥΛΙΑ", "οδος πουλιά", false},
+    {"ΟΔΟΣ ΠΟΥΛΙΑ", "οδος πουλια", true},
+    {"Птицы Севера", "ПТИЦЫ СЕВЕРА", true},
+    {"ПТИЦЫ СЕВЕРА", "севера", true},
+    {"Çizgi 100%", "çIZGI 100%", true},
+    {"Çizgi 100%", "çizgi_100", false},
+    {"plain ASCII", "Plain ascii", true},
+};
+
+static void case_is_no_matter_in_any_script(void **state)
+{
+    struct job job;
+
+    (void)state;
+    make_job(&job, 0);
+    for (size_t i = 0; i < DV_ARRAY_SIZE(scripts); i++) {
+        const struct dv_dataset_fields as_name = {.name = scripts[i].text};
+        const struct dv_dataset_fields as_description = {
+            .name = "another", .description = scripts[i].text};
+        const struct dv_model_fields model = {.name = scripts[i].text};
+        const struct dv_log_line line = {"info", "worker", scripts[i].text};
+        const char *search = scripts[i].search;
+        struct job with_log, named;
+        struct dv_json *row = NULL;
+
+        ok(dv_datasets_update(store, job.dataset, &as_name, &row, &error));
+        assert_null(dv_json_get(row, "search"));
+        dv_json_unref(row);
+        assert_int_equal(count_found(search), scripts[i].is_found);
+        ok(dv_datasets_update(store, job.dataset, &as_description, &row, &error));
+        dv_json_unref(row);
+        assert_int_equal(count_found(search), scripts[i].is_found);
+        ok(dv_models_update(store, job.model, &model, &row, &error));
+        assert_null(dv_json_get(row, "search"));
+        assert_true(dv_json_is_array(dv_json_get(row, "versions")));
+        dv_json_unref(row);
+        assert_int_equal(count_models(search), scripts[i].is_found);
+        make_job(&with_log, 0);
+        ok(dv_logs_append(store, with_log.id, &line, 1, &error));
+        assert_int_equal(count_lines(with_log.id, search), scripts[i].is_found);
+        make_dataset(named.dataset, scripts[i].text, true); /* as it is made, without an update */
+        assert_int_equal(count_found(search), scripts[i].is_found ? 2 : 0);
+        ok(dv_datasets_delete(store, named.dataset, &error));
+    }
+}
+
+static void a_search_that_is_too_long_is_refused(void **state)
+{
+    const struct dv_page page = {.limit = 1};
+    struct dv_json *list = NULL;
+    char text[4000];
+
+    (void)state;
+    memset(text, '%', sizeof(text) - 1);
+    for (size_t size = 900; size < sizeof(text); size += 31) {
+        const struct dv_dataset_filter filter = {.search = text};
+        text[size] = '\0';
+        enum dv_status status = dv_datasets_list(store, &filter, &page, &list, NULL);
+        assert_true(status == DV_INVALID || (status == DV_OK && size <= 1024));
+        assert_true(status == DV_OK || size > 1000);
+        if (status == DV_OK) {
+            dv_json_unref(list);
+        }
+        text[size] = '%';
+    }
+}
+
 static void pages_show_each_row_once_whatever_comes_and_goes(void **state)
 {
     static const char *const sorts[] = {"name", "-name", "created_at", "-created_at"};
@@ -621,6 +723,8 @@ int main(void)
         cmocka_unit_test(a_data_set_goes_its_way_once),
         cmocka_unit_test(an_update_changes_what_is_given_and_nothing_else),
         cmocka_unit_test(a_search_takes_its_text_literally_and_in_any_case),
+        cmocka_unit_test(case_is_no_matter_in_any_script),
+        cmocka_unit_test(a_search_that_is_too_long_is_refused),
         cmocka_unit_test(pages_show_each_row_once_whatever_comes_and_goes),
         cmocka_unit_test(a_cursor_that_is_none_is_refused),
         cmocka_unit_test(a_job_that_completes_makes_its_model_ready),
