@@ -22,7 +22,7 @@
 
 #define PREFIX "sqlite:"
 #define STATEMENTS_MAX 48u
-#define BUSY_TIMEOUT_MS 10000
+#define BUSY_TIMEOUT_MS 2000 /* a server is alone with its file, but for who backs it up */
 
 struct statement {
     char *text;
