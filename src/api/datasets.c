@@ -2,6 +2,7 @@
 #include "store/datasets.h"
 
 #include "api/api_impl.h"
+#include "api/pack_cache.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -147,6 +148,7 @@ void dv_api_datasets_delete(struct dv_http_request *request, void *user)
         dv_api_fail(request, &error);
         return;
     }
+    dv_pack_cache_forget(api->packs, id);
     dv_supervisor_wake(api->options.supervisor);
     dv_api_wait_removed(api, "datasets", id);
     dv_http_reply_bytes(request, 204, NULL, NULL, 0);
