@@ -19,14 +19,14 @@
 #define NOUN "job"
 
 static const struct dv_list_sort sorts[] = {
-    {"created_at", false},
-    {"queued_at", false},
-    {"updated_at", false},
-    {"priority", true},
-    {NULL, false},
+    {"created_at", DV_LIST_TIME},
+    {"queued_at", DV_LIST_TIME},
+    {"updated_at", DV_LIST_TIME},
+    {"priority", DV_LIST_INTEGER},
+    {0},
 };
 
-static const struct dv_list_sort run_sorts[] = {{"iteration", true}, {NULL, false}};
+static const struct dv_list_sort run_sorts[] = {{"iteration", DV_LIST_INTEGER}, {0}};
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/fold.h"
+#include "base/hash.h"
 #include "base/text.h"
 #include "store/store_impl.h"
 
@@ -162,26 +163,48 @@ static enum dv_status choose_order(const struct dv_list *list, const char *wante
         list->default_sort);
 }
 
+/* "2026-01-31T23:59:59.999Z"; the database has the last word on the day. */
+static bool is_time(const char *text)
+{
+    static const char shape[] = "0000-00-00T00:00:00.000Z";
+    bool is_like = strlen(text) == strlen(shape);
+
+    for (size_t i = 0; is_like && shape[i]; i++) {
+        is_like = shape[i] == '0' ? text[i] >= '0' && text[i] <= '9' : text[i] == shape[i];
+    }
+    return is_like;
+}
+
+static bool is_of_type(const struct dv_json *value, enum dv_list_type type)
+{
+    switch (type) {
+    case DV_LIST_INTEGER:
+        return dv_json_is_integer(value);
+    case DV_LIST_TIME:
+        return is_time(dv_json_to_string(value, ""));
+    default:
+        return dv_json_is_string(value);
+    }
+}
+
 /* WHERE and values of a page that begins after the cursor; `cursor` holds the texts. */
 static enum dv_status add_cursor(struct dv_list *list, const struct order *order,
     const struct dv_json *cursor, struct dv_error *reterr)
 {
     const struct dv_json *value = dv_json_at(cursor, 1);
     const struct dv_json *id = dv_json_at(cursor, 2);
-    bool has_type =
-        order->sort->is_integer ? dv_json_is_integer(value) : dv_json_is_string(value);
     char clause[160];
 
-    if (dv_json_count(cursor) != 3 || !has_type || dv_json_is_null(id) ||
+    if (dv_json_count(cursor) != 3 || !is_of_type(value, order->sort->type) ||
+        !dv_uuid_is_valid(dv_json_to_string(id, "")) ||
         !dv_text_equal(dv_json_to_string(dv_json_at(cursor, 0), ""), order->sort->name)) {
         return dv_fail(reterr, DV_INVALID,
             "the cursor is of no page of this list: take next_cursor as it was given");
     }
-    list->values[list->count++] = order->sort->is_integer
+    list->values[list->count++] = order->sort->type == DV_LIST_INTEGER
                                       ? dv_sql_integer(dv_json_to_integer(value, 0))
                                       : dv_sql_text(dv_json_to_string(value, ""));
-    list->values[list->count++] = dv_json_is_integer(id) ? dv_sql_integer(dv_json_to_integer(id, 0))
-                                                         : dv_sql_text(dv_json_to_string(id, ""));
+    list->values[list->count++] = dv_sql_text(dv_json_to_string(id, ""));
     (void)snprintf(clause, sizeof(clause), " AND (%s, %s) %c ($%zu, $%zu)", order->sort->name,
         list->id, order->is_falling ? '<' : '>', list->count - 1, list->count);
     size_t used = strlen(list->where);

@@ -13,7 +13,7 @@
 
 static const char *const levels[] = {"error", "warning", "info", "debug"};
 
-static const struct dv_list_sort log_sorts[] = {{"id", true}, {NULL, false}};
+static const struct dv_list_sort log_sorts[] = {{"id", DV_LIST_INTEGER}, {0}};
 
 /* --- Log lines -------------------------------------------------------------------------------- */
 

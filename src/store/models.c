@@ -17,10 +17,10 @@
 #define COLUMNS LIST_COLUMNS ", metrics"
 
 static const struct dv_list_sort sorts[] = {
-    {"created_at", false},
-    {"updated_at", false},
-    {"name", false},
-    {NULL, false},
+    {"created_at", DV_LIST_TIME},
+    {"updated_at", DV_LIST_TIME},
+    {"name", DV_LIST_TEXT},
+    {0},
 };
 
 /* --- Reading ---------------------------------------------------------------------------------- */

@@ -74,10 +74,11 @@ const char *dv_store_instance(const struct dv_store *store);
 
 #define DV_LIST_VALUES_MAX 12
 
-/* What a list may be sorted by: a column that is never null, and how its values are compared. */
+/* What a list may be sorted by: a column that is never null, and what its values are. */
+enum dv_list_type { DV_LIST_TEXT, DV_LIST_TIME, DV_LIST_INTEGER };
 struct dv_list_sort {
     const char *name; /* "created_at"; NULL at the end */
-    bool is_integer;
+    enum dv_list_type type;
 };
 
 /* A query that grows: clauses are added, then it is run. */
@@ -85,7 +86,7 @@ struct dv_list {
     const char *columns; /* what is selected */
     const char *from;
     const struct dv_list_sort *sorts;
-    const char *id; /* the column that breaks ties: unique; "id" */
+    const char *id; /* the column that breaks ties: a unique UUID; "id" */
     const char *default_sort;
     bool is_too_long; /* what is searched for */
     char where[1024];
