@@ -197,6 +197,15 @@ class Server:
         for name in datasets:
             assert (self.data / "datasets" / name / "dataset.json").exists()
             assert (self.data / "datasets" / name / "manifest.bin").exists()
+        self.check_bytes()
+
+    def check_bytes(self):
+        """The program's own opinion, which reads every byte; this test's own files lie beside them."""
+        command = [self.program, "doctor", "--fsck", "--json", "--data", self.data, "--db", self.url]
+        report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout)
+        own = ("dv.sqlite", "dv.sqlite-wal", "dv.sqlite-shm", "server.log", "filler")
+        findings = [item for item in report["findings"] if item["path"] not in own]
+        assert not findings, findings
 
 
 def make_database(data):

@@ -47,7 +47,7 @@ class Case(unittest.TestCase):
         """A program that does something before it becomes dv."""
         path = self.folder / f"wrapped-{role}"
         path.unlink(missing_ok=True)
-        path.write_text(f'#!/bin/sh\nif [ "$1" = {role} ]; then\n{before}\nfi\nexec {DV} "$1"\n')
+        path.write_text(f'#!/bin/sh\nif [ "$1" = {role} ]; then\n{before}\nfi\nexec {DV} "$@"\n')
         path.chmod(0o755)
         return path
 

@@ -85,7 +85,9 @@ class Api(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
+        findings = cls.server.fsck()["findings"]
         cls.server.close()
+        assert not findings, findings
 
     @classmethod
     def call(cls, method, path, status, **options):

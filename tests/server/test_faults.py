@@ -35,6 +35,8 @@ class Faults(unittest.TestCase):
         self.cuts = 0
 
     def tearDown(self):
+        if self.server.process.poll() is None:
+            self.assertEqual(self.server.fsck()["findings"], [])
         self.server.close()
 
     def create(self, **body):
