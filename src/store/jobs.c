@@ -81,6 +81,20 @@ static enum dv_status check_dataset(struct dv_store *store, const char *id, stru
     return status;
 }
 
+static enum dv_status check_queue(struct dv_store *store, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
+
+    enum dv_status status = dv_store_write(store,
+        "SELECT count(*) AS count FROM jobs WHERE status = 'pending'", NULL, 0, &rows, NULL, reterr);
+    int64_t count = dv_json_get_integer(dv_json_at(rows, 0), "count", 0);
+    if (status == DV_OK && count >= DV_JOBS_PENDING_MAX) {
+        return dv_fail(reterr, DV_UNAVAILABLE, "%lld jobs wait already: try again when some are done",
+            (long long)count);
+    }
+    return status;
+}
+
 static enum dv_status insert_model(
     struct dv_store *store, const struct dv_job_row *job, const char *now, struct dv_error *reterr)
 {
@@ -145,6 +159,9 @@ enum dv_status dv_jobs_create(struct dv_store *store, const struct dv_job_row *j
         return status;
     }
     status = check_dataset(store, job->dataset_id, reterr);
+    if (status == DV_OK) {
+        status = check_queue(store, reterr);
+    }
     if (status == DV_OK) {
         status = insert_model(store, job, now, reterr);
     }

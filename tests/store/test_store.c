@@ -5,6 +5,7 @@
 #include "fixture.h"
 
 #include "base/alloc.h"
+#include "store/driver/sql.h"
 #include "store/tokens.h"
 
 #include <math.h>
@@ -288,6 +289,58 @@ static void a_job_that_completes_makes_its_model_ready(void **state)
     ok(dv_models_delete(store, job.model, &error));
     assert_int_equal(dv_jobs_get(store, job.id, &row, NULL), DV_NOT_FOUND);
     dv_json_unref(result);
+}
+
+/* Rows that fill the queue, with ids that are told from all others. */
+static void fill_queue(struct dv_sql *sql, const char *dataset_id)
+{
+    const char *id = fixture_is_postgres()
+                         ? "CAST('00000000-0000-4000-8000-' || lpad(i::text, 12, '0') AS uuid)"
+                         : "'00000000-0000-4000-8000-' || printf('%012d', i)";
+    DV_CLEANUP(dv_freep)
+    char *insert = dv_strprintf(
+        "WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < %d) "
+        "INSERT INTO jobs (id, kind, status, dataset_id, device, spec, priority, seed, "
+        "timeout_seconds, max_restarts, thread_count, cancel_requested, queued_at, created_at, "
+        "updated_at) SELECT %s, 'train', 'pending', '%s', 'cpu', '{}', 0, 0, 0, 0, 0, %s, "
+        "'2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z' "
+        "FROM numbers",
+        DV_JOBS_PENDING_MAX, id, dataset_id, fixture_is_postgres() ? "false" : "0");
+
+    ok(dv_sql_run(sql, insert, NULL, 0, NULL, NULL, &error));
+}
+
+static void a_queue_that_is_full_is_said_to_be(void **state)
+{
+    const struct dv_sql_options options = {.url = fixture_url};
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *spec = dv_json_object();
+    struct dv_json *row = NULL;
+    struct dv_sql *sql = NULL;
+    struct job job;
+
+    (void)state;
+    make_dataset(job.dataset, "wanted by many", true);
+    ok(dv_sql_open(&options, &sql, &error));
+    fill_queue(sql, job.dataset);
+    dv_uuid_make(job.id);
+    dv_uuid_make(job.model);
+    const struct dv_job_row values = {.id = job.id,
+        .kind = "train",
+        .dataset_id = job.dataset,
+        .model_id = job.model,
+        .model_name = "one too many",
+        .task = "classification",
+        .device = "cpu",
+        .spec = spec};
+    assert_int_equal(dv_jobs_create(store, &values, &row, NULL), DV_UNAVAILABLE);
+    assert_int_equal(dv_models_get(store, job.model, &row, NULL), DV_NOT_FOUND);
+    /* Other tests have left a few of their own. */
+    ok(dv_sql_run(sql, "DELETE FROM jobs WHERE id <= '00000000-0000-4000-8000-000000000100'", NULL,
+        0, NULL, NULL, &error));
+    ok(dv_jobs_create(store, &values, &row, &error));
+    dv_json_unref(row);
+    ok(dv_sql_run(sql, "DELETE FROM jobs WHERE spec = '{}'", NULL, 0, NULL, NULL, &error));
+    (void)dv_sql_close(sql);
 }
 
 static void an_older_fence_is_refused(void **state)
@@ -735,6 +788,7 @@ int main(void)
         cmocka_unit_test(pages_show_each_row_once_whatever_comes_and_goes),
         cmocka_unit_test(a_cursor_that_is_none_is_refused),
         cmocka_unit_test(a_job_that_completes_makes_its_model_ready),
+        cmocka_unit_test(a_queue_that_is_full_is_said_to_be),
         cmocka_unit_test(an_older_fence_is_refused),
         cmocka_unit_test(a_cancelled_job_is_gone_on_with),
         cmocka_unit_test(a_model_keeps_what_an_earlier_attempt_made),
