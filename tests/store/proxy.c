@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +23,8 @@ struct pair {
 };
 
 static struct pair pairs[PAIRS_MAX];
-static int listener = -1, stop_pipe[2];
+static int listener = -1, stop_pipe[2], crash_pipe[2];
+static sem_t has_crashed;
 static struct sockaddr_un own_address, database_address;
 static atomic_int loss;
 static atomic_int question_count;
@@ -129,9 +131,33 @@ static void take_client(void)
     pairs[place] = (struct pair){.client = fd, .database = connect_to_database()};
 }
 
+/* NoticeResponse (PostgreSQL's documentation, 55.7): severity, code, message. */
+static void crash(void)
+{
+    static const char notice[] = "N\0\0\0\x24SWARNING\0C57P02\0Mcrash is near\0";
+    char byte;
+
+    ssize_t size = read(crash_pipe[0], &byte, 1);
+    assert(size == 1);
+    for (size_t i = 0; i < PAIRS_MAX; i++) {
+        send_all(pairs[i].client, notice, sizeof(notice));
+        close_end(&pairs[i].client);
+        close_end(&pairs[i].database);
+    }
+    (void)sem_post(&has_crashed);
+}
+
+void proxy_crash(void)
+{
+    ssize_t size = write(crash_pipe[1], "", 1);
+
+    assert(size == 1);
+    (void)sem_wait(&has_crashed);
+}
+
 static void *serve(void *user)
 {
-    struct pollfd fds[2 + 2 * PAIRS_MAX];
+    struct pollfd fds[3 + 2 * PAIRS_MAX];
 
     (void)user;
     for (;;) {
@@ -143,10 +169,15 @@ static void *serve(void *user)
             fds[3 + 2 * i] = (struct pollfd){
                 .fd = pairs[i].client < 0 ? -1 : pairs[i].database, .events = POLLIN};
         }
-        int ready = poll(fds, 2 + 2 * PAIRS_MAX, -1);
+        fds[2 + 2 * PAIRS_MAX] = (struct pollfd){.fd = crash_pipe[0], .events = POLLIN};
+        int ready = poll(fds, 3 + 2 * PAIRS_MAX, -1);
         assert(ready > 0);
         if (fds[0].revents) {
             return NULL;
+        }
+        if (fds[2 + 2 * PAIRS_MAX].revents) {
+            crash();
+            continue;
         }
         for (size_t i = 0; i < PAIRS_MAX; i++) {
             if (fds[2 + 2 * i].revents) {
@@ -176,6 +207,10 @@ void proxy_start(const char *folder, const char *database_folder)
     assert(result == 0);
     result = pipe(stop_pipe);
     assert(result == 0);
+    result = pipe(crash_pipe);
+    assert(result == 0);
+    result = sem_init(&has_crashed, 0, 0);
+    assert(result == 0);
     result = pthread_create(&thread, NULL, serve, NULL);
     assert(result == 0);
 }
@@ -185,6 +220,9 @@ void proxy_stop(void)
     close_end(&stop_pipe[1]);
     (void)pthread_join(thread, NULL);
     close_end(&stop_pipe[0]);
+    close_end(&crash_pipe[0]);
+    close_end(&crash_pipe[1]);
+    (void)sem_destroy(&has_crashed);
     close_end(&listener);
     (void)unlink(own_address.sun_path);
     for (size_t i = 0; i < PAIRS_MAX; i++) {

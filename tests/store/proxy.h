@@ -27,6 +27,12 @@ void proxy_stop(void);
 /* Lose the next one; afterwards all pass again. */
 void proxy_lose(enum proxy_loss loss);
 
+/*
+ * What a database that crashes does to those who are connected: the last thing that is heard is a
+ * warning, and nobody listens any more. Done when it returns; new connections are taken.
+ */
+void proxy_crash(void);
+
 /* How often it was asked for an outcome since it was last told to lose one. */
 int proxy_question_count(void);
 

@@ -115,11 +115,36 @@ static void what_was_not_committed_is_said_not_to_be(void **state)
     }
 }
 
+static void connections_that_a_crash_has_left_behind_are_made_anew(void **state)
+{
+    char id[DV_UUID_TEXT_SIZE];
+
+    (void)state;
+    if (!through) {
+        skip();
+    }
+    proxy_lose(PROXY_PASSES);
+    for (int i = 0; i < 5; i++) {
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
+        ok(create(id, &error));
+        ok(dv_datasets_get(through, id, &row, &error)); /* both are open, and idle */
+        proxy_crash();
+        if (i % 2 == 0) {
+            row = dv_json_unref(row);
+            ok(dv_datasets_get(through, id, &row, &error));
+        }
+        ok(create(id, &error));
+        assert_true(is_there(id));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_committed_is_said_to_be, start, stop),
         cmocka_unit_test_setup_teardown(what_was_not_committed_is_said_not_to_be, start, stop),
+        cmocka_unit_test_setup_teardown(
+            connections_that_a_crash_has_left_behind_are_made_anew, start, stop),
     };
 
     return fixture_run("commit", tests);
