@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
+import uuid
 
 SETTLED = ("completed", "failed", "cancelled")
 
@@ -34,6 +35,16 @@ class Answer:
     @property
     def json(self):
         return json.loads(self.body)
+
+
+def new_database(address):
+    """A database of a test's own beside the one at `address`: a data folder and a database belong to each other."""
+    if not address:
+        return None
+    name = f"dv_{uuid.uuid4().hex}"
+    subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", address, "-c", f"CREATE DATABASE {name}"], check=True)
+    parts = urllib.parse.urlsplit(address)
+    return urllib.parse.urlunsplit(parts._replace(path=f"/{name}"))
 
 
 class Server:

@@ -16,7 +16,7 @@ import threading
 import time
 import unittest
 
-from harness import SETTLED, Server, wait_for, worker_of
+from harness import SETTLED, Server, new_database, wait_for, worker_of
 
 DV = sys.argv.pop(1)
 POSTGRES = os.environ.get("DV_TEST_POSTGRES")
@@ -27,7 +27,8 @@ LONG = {"architecture": "small_cnn", "hyperparameters": {"epochs": EPOCHS, "batc
 
 class Faults(unittest.TestCase):
     def setUp(self):
-        self.server = Server(DV, POSTGRES)
+        self.server = Server(DV, new_database(POSTGRES))
+        self.addCleanup(self.server.close)
         self.archive = self.server.root / "shapes.zip"
         subprocess.run([DV, "sample", "shapes", self.archive, "--classes", "3", "--count", "60", "--seed", "5"],
                        check=True, stdout=subprocess.DEVNULL)
@@ -37,7 +38,6 @@ class Faults(unittest.TestCase):
     def tearDown(self):
         if self.server.process.poll() is None:
             self.assertEqual(self.server.fsck()["findings"], [])
-        self.server.close()
 
     def create(self, **body):
         answer = self.server.call("POST", "/api/jobs", body={"dataset_id": self.dataset, **body})
@@ -202,7 +202,7 @@ class Small(unittest.TestCase):
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", self.root], check=False).returncode:
             self.root.rmdir()
             self.skipTest("cannot mount a small disk here")
-        self.server = Server(DV, POSTGRES, root=self.root)
+        self.server = Server(DV, new_database(POSTGRES), root=self.root)
 
     def tearDown(self):
         self.server.close()
