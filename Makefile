@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The few commands people type; meson does the work.
-#   make demo     install what is missing, build, make a picture set, train on it
+#   make demo     install what is missing, build, serve, make a picture set, train on it
 #   make test     install what is missing, build, run every test
 #   make check    the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make bench    training speed beside PyTorch's

@@ -165,6 +165,22 @@ static enum dv_status find_role(struct dv_api *api, const struct dv_api_caller *
     return status;
 }
 
+/* "localhost:8080", "127.0.0.1", "[::1]:8080": what no other site can be called. */
+static bool is_loopback_authority(const char *authority)
+{
+    static const char *const names[] = {"localhost", "[::1]"};
+
+    for (size_t i = 0; authority && i < DV_ARRAY_SIZE(names); i++) {
+        size_t size = strlen(names[i]);
+        if (strncasecmp(authority, names[i], size) == 0 &&
+            (authority[size] == '\0' || authority[size] == ':')) {
+            return true;
+        }
+    }
+    return authority && dv_text_has_prefix(authority, "127.") &&
+           strspn(authority, "0123456789.") == strcspn(authority, ":");
+}
+
 /* Does a request that brings the page's cookie come from the page? (cross-site requests bring it too) */
 static bool is_from_page(const struct dv_http_request *request)
 {
@@ -181,6 +197,20 @@ static bool is_from_page(const struct dv_http_request *request)
     }
     const char *authority = origin ? strstr(origin, "://") : NULL;
     return authority && host && dv_text_equal_nocase(authority + 3, host);
+}
+
+/*
+ * A server that asks nobody is reached by every page that a browser on this machine shows: by a form
+ * that another site sends, and by a name of that site's which leads here. Programs send neither of
+ * these fields.
+ */
+static bool is_from_elsewhere(const struct dv_http_request *request)
+{
+    const char *host = dv_http_request_header(request, "Host");
+    bool has_origin = dv_http_request_header(request, "Sec-Fetch-Site") ||
+                      dv_http_request_header(request, "Origin");
+
+    return !is_loopback_authority(host) || (has_origin && !is_from_page(request));
 }
 
 static void refuse_unknown(struct dv_http_request *request)
@@ -206,6 +236,13 @@ void dv_api_admit(struct dv_http_request *request, void *user)
     struct dv_error error;
 
     if (access->role == DV_ROLE_NONE) {
+        return;
+    }
+    if (caller.is_anyone && is_from_elsewhere(request)) {
+        dv_http_reply_problem(request, 403,
+            "A server without tokens answers its own page and programs on this machine: call it by "
+            "its loopback address.",
+            NULL);
         return;
     }
     if (!caller.is_anyone) {

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_impl.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
 #include "spec/problem.h"
 
 #include <assert.h>
+#include <unistd.h>
+
+#define REMOVAL_LOOKS 250
+#define REMOVAL_LOOK_US 2000u
 
 static const struct {
     enum dv_status status;
@@ -75,4 +82,55 @@ void dv_api_refuse_problems(struct dv_http_request *request, const struct dv_pro
         dv_json_set_string(item, "fix", problems->items[i].fix);
     }
     dv_http_reply_problem(request, 422, problems->items[0].message, errors);
+}
+
+/* --- Places ------------------------------------------------------------------------------------ */
+
+static void place_member(const struct dv_api *api, struct dv_json *object, const char *key)
+{
+    const char *path = dv_json_get_string(object, key, NULL);
+
+    if (path && path[0] && path[0] != '/') {
+        DV_CLEANUP(dv_freep) char *whole = dv_strprintf("%s/%s", api->options.data_folder, path);
+        dv_json_set_string(object, key, whole);
+    }
+}
+
+static void place_row(const struct dv_api *api, struct dv_json *row)
+{
+    const struct dv_json *versions = dv_json_get(row, "versions");
+    struct dv_json *result = dv_json_get(row, "result");
+
+    place_member(api, row, "file_path");
+    place_member(api, row, "model_path");
+    for (size_t i = 0; i < dv_json_count(versions); i++) {
+        place_member(api, dv_json_at(versions, i), "path");
+    }
+    if (dv_json_is_object(result)) {
+        place_member(api, result, "model_path");
+    }
+}
+
+struct dv_json *dv_api_place(const struct dv_api *api, struct dv_json *row)
+{
+    const struct dv_json *items = dv_json_get(row, "items");
+
+    if (!row) {
+        return NULL;
+    }
+    for (size_t i = 0; i < dv_json_count(items); i++) {
+        place_row(api, dv_json_at(items, i));
+    }
+    place_row(api, row);
+    return row;
+}
+
+void dv_api_wait_removed(const struct dv_api *api, const char *kind, const char *id)
+{
+    DV_CLEANUP(dv_freep)
+    char *path = dv_strprintf("%s/%s/%s", api->options.data_folder, kind, id);
+
+    for (int i = 0; i < REMOVAL_LOOKS && dv_path_exists(path); i++) {
+        (void)usleep(REMOVAL_LOOK_US);
+    }
 }

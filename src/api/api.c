@@ -55,6 +55,7 @@ struct dv_api *dv_api_create(const struct dv_api_options *options)
     dv_clock_now_text(api->started_at);
     api->strategies = list_strategies(options->strategies);
     api->capabilities.strategies = api->strategies;
+    api->page_tags = dv_api_page_tags();
     api->packs = dv_pack_cache_create(options->data_folder);
     dv_store_on_commit(options->store, wake_streams, api);
     return api;
@@ -65,6 +66,7 @@ struct dv_api *dv_api_destroy(struct dv_api *api)
     if (api) {
         dv_store_on_commit(api->options.store, NULL, NULL);
         api->packs = dv_pack_cache_destroy(api->packs);
+        api->page_tags = dv_api_page_tags_free(api->page_tags);
         dv_free(api->strategies);
         dv_free(api);
     }

@@ -36,6 +36,7 @@ struct dv_api {
     struct dv_pack_cache *packs;
     struct dv_capabilities capabilities;
     const char **strategies; /* what the above points at */
+    char **page_tags;        /* hashes of the page's files */
     _Atomic(struct dv_http_server *) server; /* NULL until it is started */
     atomic_uint_fast64_t request_count;
     atomic_uint_fast64_t error_count; /* answers of 500 and above */
@@ -53,6 +54,21 @@ struct dv_api_caller;
 struct dv_api_caller *dv_api_caller_copy(const struct dv_http_request *request);
 void dv_api_caller_destroy(struct dv_api_caller *caller);
 bool dv_api_caller_is_valid(struct dv_api *api, const struct dv_api_caller *caller);
+
+/* --- Places (api/answer.c) --------------------------------------------------------------------- */
+
+/*
+ * Rows say where files are within DATA, so that it can be moved; people are told the whole path.
+ * Changes `file_path`, `model_path` and the paths of versions and results in a row, or in the items
+ * of a list. Returns what it was given, NULL too.
+ */
+struct dv_json *dv_api_place(const struct dv_api *api, struct dv_json *row);
+
+/*
+ * The supervisor takes the files of a deleted row out of their place in its own time, usually at
+ * once: wait for that a moment, so that who asked finds them gone.
+ */
+void dv_api_wait_removed(const struct dv_api *api, const char *kind, const char *id);
 
 /* --- Answers (api/answer.c) ------------------------------------------------------------------- */
 
@@ -116,6 +132,12 @@ void dv_api_stream_subject(
 void dv_api_stream_logs(struct dv_api *api, struct dv_http_request *request, const char *job_id,
     const struct dv_log_filter *filter);
 
+/* --- The page (api/page.c) -------------------------------------------------------------------- */
+
+/* The ETag of each of its files, in its order. */
+char **dv_api_page_tags(void);
+char **dv_api_page_tags_free(char **tags); /* returns NULL */
+
 /* --- Handlers --------------------------------------------------------------------------------- */
 
 #define DV_API_HANDLER_MAP(X)                                                                      \
@@ -151,8 +173,6 @@ void dv_api_stream_logs(struct dv_api *api, struct dv_http_request *request, con
     X(events_all)                                                                                  \
     X(session_create)                                                                              \
     X(session_delete)                                                                              \
-    X(openapi_get)                                                                                 \
-    X(docs_get)                                                                                    \
     X(page_get)
 
 #define X(name) void dv_api_##name(struct dv_http_request *request, void *user);

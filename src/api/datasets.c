@@ -2,6 +2,7 @@
 #include "store/datasets.h"
 
 #include "api/api_impl.h"
+#include "api/pack_cache.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -48,7 +49,7 @@ void dv_api_datasets_list(struct dv_http_request *request, void *user)
         return;
     }
     enum dv_status status = dv_datasets_list(api->options.store, &filter, &page, &list, &error);
-    dv_api_answer(request, status, 200, list, &error);
+    dv_api_answer(request, status, 200, dv_api_place(api, list), &error);
 }
 
 void dv_api_datasets_get(struct dv_http_request *request, void *user)
@@ -60,7 +61,7 @@ void dv_api_datasets_get(struct dv_http_request *request, void *user)
 
     if (id) {
         enum dv_status status = dv_datasets_get(api->options.store, id, &row, &error);
-        dv_api_answer(request, status, 200, row, &error);
+        dv_api_answer(request, status, 200, dv_api_place(api, row), &error);
     }
 }
 
@@ -108,7 +109,7 @@ static void update(struct dv_http_request *request, struct dv_api *api, const ch
         return;
     }
     enum dv_status status = dv_datasets_update(api->options.store, id, &changes, &row, &error);
-    dv_api_answer(request, status, 200, row, &error);
+    dv_api_answer(request, status, 200, dv_api_place(api, row), &error);
 }
 
 void dv_api_datasets_update(struct dv_http_request *request, void *user)
@@ -147,7 +148,9 @@ void dv_api_datasets_delete(struct dv_http_request *request, void *user)
         dv_api_fail(request, &error);
         return;
     }
-    dv_supervisor_wake(api->options.supervisor); /* its files */
+    dv_pack_cache_forget(api->packs, id);
+    dv_supervisor_wake(api->options.supervisor);
+    dv_api_wait_removed(api, "datasets", id);
     dv_http_reply_bytes(request, 204, NULL, NULL, 0);
 }
 
@@ -304,5 +307,5 @@ void dv_api_datasets_create(struct dv_http_request *request, void *user)
         }
     }
     dv_free(upload);
-    dv_api_answer(request, status, 201, row, &error);
+    dv_api_answer(request, status, 201, dv_api_place(api, row), &error);
 }

@@ -8,6 +8,7 @@
 
 #include "api/api_impl.h"
 #include "base/alloc.h"
+#include "base/fold.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "store/logs.h"
@@ -28,7 +29,7 @@ struct stream {
     const char *topics[TOPICS_MAX + 1]; /* of the constants above; none: all */
     bool is_logs;                       /* log lines only, filtered as below */
     size_t level;                       /* lines up to this index of `levels` */
-    char *search;
+    char *search;                       /* folded; NULL: none */
     bool is_open; /* the first answer has been given */
 };
 
@@ -39,6 +40,14 @@ static void free_stream(void *data)
     dv_api_caller_destroy(stream->caller);
     dv_free(stream->search);
     dv_free(stream);
+}
+
+/* As the store searches a list of lines. */
+static bool has_folded(const char *text, const char *folded_search)
+{
+    DV_CLEANUP(dv_freep) char *folded = dv_text_fold(text);
+
+    return strstr(folded, folded_search) != NULL;
 }
 
 static bool is_wanted(const struct stream *stream, const struct dv_json *row)
@@ -52,7 +61,7 @@ static bool is_wanted(const struct stream *stream, const struct dv_json *row)
     for (size_t i = 0; levels[i] && i <= stream->level; i++) {
         if (dv_text_equal(levels[i], level)) {
             const char *text = dv_json_get_string(data, "text", "");
-            return !stream->search || strcasestr(text, stream->search);
+            return !stream->search || has_folded(text, stream->search);
         }
     }
     return false;
@@ -191,7 +200,7 @@ void dv_api_stream_logs(struct dv_api *api, struct dv_http_request *request, con
     for (size_t i = 0; filter->level && levels[i]; i++) {
         stream->level = dv_text_equal(levels[i], filter->level) ? i : stream->level;
     }
-    stream->search = filter->search ? dv_strdup(filter->search) : NULL;
+    stream->search = filter->search ? dv_text_fold(filter->search) : NULL;
     reply(request, stream);
 }
 

@@ -83,7 +83,7 @@ void dv_api_jobs_create(struct dv_http_request *request, void *user)
         dv_http_reply_header(request, "Location", location);
     }
     (void)dv_arena_destroy(arena);
-    dv_api_answer(request, status, 201, row, &error);
+    dv_api_answer(request, status, 201, dv_api_place(api, row), &error);
 }
 
 /* --- Reading ---------------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ void dv_api_jobs_list(struct dv_http_request *request, void *user)
         return;
     }
     enum dv_status status = dv_jobs_list(api->options.store, &filter, &page, &list, &error);
-    dv_api_answer(request, status, 200, list, &error);
+    dv_api_answer(request, status, 200, dv_api_place(api, list), &error);
 }
 
 /* The row, or NULL and an answer. */
@@ -141,7 +141,7 @@ void dv_api_jobs_get(struct dv_http_request *request, void *user)
         row = dv_json_unref(row);
     }
     dv_json_unref(runs);
-    dv_api_answer(request, status, 200, row, &error);
+    dv_api_answer(request, status, 200, dv_api_place(api, row), &error);
 }
 
 void dv_api_jobs_runs(struct dv_http_request *request, void *user)
@@ -157,7 +157,7 @@ void dv_api_jobs_runs(struct dv_http_request *request, void *user)
     }
     enum dv_status status = dv_runs_list(
         api->options.store, dv_json_get_string(row, "id", ""), &page, &list, &error);
-    dv_api_answer(request, status, 200, list, &error);
+    dv_api_answer(request, status, 200, dv_api_place(api, list), &error);
 }
 
 /* --- Changing --------------------------------------------------------------------------------- */
@@ -177,7 +177,7 @@ static void change(struct dv_http_request *request, struct dv_api *api,
     if (status == DV_OK) {
         dv_supervisor_wake(api->options.supervisor);
     }
-    dv_api_answer(request, status, 200, row, &error);
+    dv_api_answer(request, status, 200, dv_api_place(api, row), &error);
 }
 
 void dv_api_jobs_cancel(struct dv_http_request *request, void *user)
@@ -214,7 +214,7 @@ void dv_api_jobs_logs(struct dv_http_request *request, void *user)
         return;
     }
     enum dv_status status = dv_logs_list(api->options.store, id, &filter, &page, &list, &error);
-    dv_api_answer(request, status, 200, list, &error);
+    dv_api_answer(request, status, 200, dv_api_place(api, list), &error);
 }
 
 void dv_api_jobs_events(struct dv_http_request *request, void *user)

@@ -34,7 +34,7 @@ void dv_api_models_list(struct dv_http_request *request, void *user)
         return;
     }
     enum dv_status status = dv_models_list(api->options.store, &filter, &page, &list, &error);
-    dv_api_answer(request, status, 200, list, &error);
+    dv_api_answer(request, status, 200, dv_api_place(api, list), &error);
 }
 
 void dv_api_models_get(struct dv_http_request *request, void *user)
@@ -46,7 +46,7 @@ void dv_api_models_get(struct dv_http_request *request, void *user)
 
     if (id) {
         enum dv_status status = dv_models_get(api->options.store, id, &row, &error);
-        dv_api_answer(request, status, 200, row, &error);
+        dv_api_answer(request, status, 200, dv_api_place(api, row), &error);
     }
 }
 
@@ -60,7 +60,7 @@ static void update(struct dv_http_request *request, struct dv_api *api, const ch
     struct dv_error error;
 
     enum dv_status status = dv_models_update(api->options.store, id, &changes, &row, &error);
-    dv_api_answer(request, status, 200, row, &error);
+    dv_api_answer(request, status, 200, dv_api_place(api, row), &error);
 }
 
 void dv_api_models_update(struct dv_http_request *request, void *user)
@@ -99,7 +99,8 @@ void dv_api_models_delete(struct dv_http_request *request, void *user)
         dv_api_fail(request, &error);
         return;
     }
-    dv_supervisor_wake(api->options.supervisor); /* its files */
+    dv_supervisor_wake(api->options.supervisor);
+    dv_api_wait_removed(api, "models", id);
     dv_http_reply_bytes(request, 204, NULL, NULL, 0);
 }
 

@@ -13,6 +13,7 @@ struct entry {
     char id[DV_UUID_TEXT_SIZE];
     struct dv_pack *pack;
     uint32_t user_count;
+    bool is_forgotten; /* is not found any more, and goes with its last user */
     uint64_t used_at; /* the cache's count of borrowings then */
     struct entry *next;
 };
@@ -60,30 +61,39 @@ static struct entry *find(struct dv_pack_cache *cache, const char *id)
 {
     struct entry *entry = cache->entries;
 
-    while (entry && !dv_text_equal(entry->id, id)) {
+    while (entry && (entry->is_forgotten || !dv_text_equal(entry->id, id))) {
         entry = entry->next;
     }
     return entry;
 }
 
+static void unlink_entry(struct dv_pack_cache *cache, const struct entry *entry)
+{
+    struct entry **at = &cache->entries;
+
+    while (*at != entry) {
+        at = &(*at)->next;
+    }
+    *at = entry->next;
+}
+
 /* Unlink the one that nobody has used for longest, when there are more than the cache keeps. */
 static struct entry *take_oldest(struct dv_pack_cache *cache)
 {
-    struct entry **oldest = NULL;
+    struct entry *oldest = NULL;
     size_t idle_count = 0;
 
-    for (struct entry **at = &cache->entries; *at; at = &(*at)->next) {
-        if ((*at)->user_count == 0) {
+    for (struct entry *entry = cache->entries; entry; entry = entry->next) {
+        if (entry->user_count == 0) {
             idle_count++;
-            oldest = !oldest || (*at)->used_at < (*oldest)->used_at ? at : oldest;
+            oldest = !oldest || entry->used_at < oldest->used_at ? entry : oldest;
         }
     }
     if (idle_count <= DV_PACK_CACHE_MAX) {
         return NULL;
     }
-    struct entry *entry = *oldest;
-    *oldest = entry->next;
-    return entry;
+    unlink_entry(cache, oldest);
+    return oldest;
 }
 
 static enum dv_status open_entry(struct dv_pack_cache *cache, const char *id,
@@ -149,9 +159,33 @@ void dv_pack_cache_return(struct dv_pack_cache *cache, const struct dv_pack *pac
     assert(entry);
     assert(entry->user_count > 0);
     entry->user_count--;
-    struct entry *oldest = take_oldest(cache);
+    struct entry *doomed = NULL;
+    if (entry->is_forgotten && entry->user_count == 0) {
+        doomed = entry;
+        unlink_entry(cache, doomed);
+    } else {
+        doomed = take_oldest(cache);
+    }
     (void)pthread_mutex_unlock(&cache->lock);
-    if (oldest) {
-        destroy_entry(oldest);
+    if (doomed) {
+        destroy_entry(doomed);
+    }
+}
+
+void dv_pack_cache_forget(struct dv_pack_cache *cache, const char *id)
+{
+    struct entry *doomed = NULL;
+
+    (void)pthread_mutex_lock(&cache->lock);
+    struct entry *entry = find(cache, id);
+    if (entry && entry->user_count == 0) {
+        doomed = entry;
+        unlink_entry(cache, doomed);
+    } else if (entry) {
+        entry->is_forgotten = true;
+    }
+    (void)pthread_mutex_unlock(&cache->lock);
+    if (doomed) {
+        destroy_entry(doomed);
     }
 }

@@ -27,4 +27,7 @@ DV_MUST_CHECK enum dv_status dv_pack_cache_borrow(struct dv_pack_cache *cache, c
     const struct dv_pack **ret_pack, struct dv_error *reterr);
 void dv_pack_cache_return(struct dv_pack_cache *cache, const struct dv_pack *pack);
 
+/* The data set was deleted: what is open of it holds its bytes on the disk. Closed with its return. */
+void dv_pack_cache_forget(struct dv_pack_cache *cache, const char *id);
+
 #endif

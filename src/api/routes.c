@@ -54,8 +54,8 @@ const struct dv_http_route dv_api_routes[] = {
     CALL(viewer, "GET",    "/api/events",                               NONE, events_all),
     CALL(anyone, "POST",   "/api/session",                              JSON, session_create),
     CALL(viewer, "DELETE", "/api/session",                              NONE, session_delete),
-    CALL(viewer, "GET",    "/api/openapi.json",                         NONE, openapi_get),
-    CALL(viewer, "GET",    "/api/docs",                                 NONE, docs_get),
+    CALL(viewer, "GET",    "/api/openapi.json",                         NONE, page_get),
+    CALL(viewer, "GET",    "/api/docs",                                 NONE, page_get),
 
     CALL(anyone, "GET",    "/",                                         NONE, page_get),
     CALL(anyone, "GET",    "/assets/{name}",                            NONE, page_get),

@@ -15,24 +15,36 @@
 static const char *const splits[] = {"train", "val", "test", NULL};
 static const char *const extensions[] = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"};
 
+static enum dv_status check_ready(struct dv_api *api, const char *id, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
+
+    enum dv_status status = dv_datasets_get(api->options.store, id, &row, reterr);
+    if (status == DV_OK && !dv_text_equal(dv_json_get_string(row, "readiness", ""), "ready")) {
+        status = dv_fail(reterr, DV_CONFLICT, "the data set is not ready: it is '%s'",
+            dv_json_get_string(row, "readiness", ""));
+    }
+    return status;
+}
+
 /* A ready data set's pack, or NULL and an answer. */
 static const struct dv_pack *borrow(struct dv_http_request *request, struct dv_api *api)
 {
     const char *id = dv_api_id(request, "data set");
     const struct dv_pack *pack = NULL;
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
     struct dv_error error;
 
     if (!id) {
         return NULL;
     }
-    enum dv_status status = dv_datasets_get(api->options.store, id, &row, &error);
-    if (status == DV_OK && !dv_text_equal(dv_json_get_string(row, "readiness", ""), "ready")) {
-        status = dv_fail(&error, DV_CONFLICT, "the data set is not ready: it is '%s'",
-            dv_json_get_string(row, "readiness", ""));
-    }
+    enum dv_status status = check_ready(api, id, &error);
     if (status == DV_OK) {
         status = dv_pack_cache_borrow(api->packs, id, &pack, &error);
+    }
+    /* Deleted before the cache had it? Then who deleted it could not have it forgotten. */
+    if (status == DV_OK && (status = check_ready(api, id, &error)) != DV_OK) {
+        dv_pack_cache_forget(api->packs, id);
+        dv_pack_cache_return(api->packs, pack);
     }
     if (status != DV_OK) {
         dv_api_fail(request, &error);

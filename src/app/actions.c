@@ -4,10 +4,13 @@
 #include "app/command.h"
 #include "app/session.h"
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #define ARGUMENTS_MAX 3 /* the verb and what it takes */
 
@@ -23,18 +26,32 @@ static const struct dv_action *find(
     return NULL;
 }
 
-int dv_actions_run(
-    const struct dv_command_help *help, const struct dv_action *actions, int argc, char **argv)
+/* The command's own options in front of everybody's. */
+static void join_options(const struct dv_option *own, struct dv_common_options *common,
+    struct dv_option *ret_options)
+{
+    const struct dv_option shared[] = {DV_CLIENT_OPTIONS(*common), {0}};
+    size_t count = 0;
+
+    for (; own && own[count].name; count++) {
+        assert(count < DV_ACTION_OPTIONS_MAX);
+        ret_options[count] = own[count];
+    }
+    memcpy(ret_options + count, shared, sizeof(shared));
+}
+
+int dv_actions_run(const struct dv_command_help *help, const struct dv_action *actions,
+    const struct dv_option *options, int argc, char **argv)
 {
     struct dv_common_options common = dv_common_options_default();
-    const struct dv_option options[] = {DV_COMMON_OPTIONS(common), {0}};
+    struct dv_option all[DV_ACTION_OPTIONS_MAX + 4];
     struct dv_arguments arguments;
     struct dv_session session;
     struct dv_error error = {0};
     bool is_over;
 
-    int result =
-        dv_command_begin(help, options, argc, argv, 1, ARGUMENTS_MAX, &arguments, &is_over);
+    join_options(options, &common, all);
+    int result = dv_command_begin(help, all, argc, argv, 1, ARGUMENTS_MAX, &arguments, &is_over);
     if (is_over) {
         return result;
     }
@@ -54,12 +71,73 @@ int dv_actions_run(
     return status == DV_OK ? DV_EXIT_DONE : dv_command_fail(common.is_json, &error);
 }
 
-void dv_actions_print_deleted(const struct dv_session *session, const char *id)
+/* --- What verbs have in common ---------------------------------------------------------------- */
+
+char *dv_action_path(const char *kind, const char *id, const char *rest, struct dv_error *reterr)
 {
-    if (session->is_json) {
+    int noun_size = (int)strlen(kind) - 1; /* "datasets" are many */
+
+    if (!dv_uuid_is_valid(id)) {
+        (void)dv_fail(reterr, DV_NOT_FOUND, "'%.80s' is no id of a %.*s", id, noun_size, kind);
+        return NULL;
+    }
+    return dv_strprintf("/api/%s/%s%s", kind, id, rest);
+}
+
+enum dv_status dv_action_get(struct dv_session *session, const char *kind, const char *id,
+    struct dv_json **ret_row, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *path = dv_action_path(kind, id, "", reterr);
+
+    return path ? dv_session_call(session, "GET", path, NULL, ret_row, reterr) : DV_NOT_FOUND;
+}
+
+enum dv_status dv_action_delete(
+    struct dv_session *session, const char *kind, const char *id, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *path = dv_action_path(kind, id, "", reterr);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *answer = NULL;
+
+    enum dv_status status =
+        path ? dv_session_call(session, "DELETE", path, NULL, &answer, reterr) : DV_NOT_FOUND;
+    if (status == DV_OK && session->is_json) {
         struct dv_json *line = dv_json_object();
         dv_json_set_string(line, "type", "result");
         dv_json_set_string(line, "deleted", id);
         dv_print_json(line);
     }
+    return status;
+}
+
+enum dv_status dv_action_list(struct dv_session *session, const char *kind,
+    void (*print_row)(const struct dv_json *row), struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *path = dv_strprintf("/api/%s", kind);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
+
+    enum dv_status status = dv_session_list(session, path, &rows, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    if (session->is_json) {
+        struct dv_json *line = dv_json_object();
+        dv_json_set_integer(line, "total", (int64_t)dv_json_count(rows));
+        dv_json_set(line, "items", dv_json_ref(rows));
+        dv_print_json(line);
+        return DV_OK;
+    }
+    for (size_t i = 0; i < dv_json_count(rows); i++) {
+        print_row(dv_json_at(rows, i));
+    }
+    return DV_OK;
+}
+
+void dv_action_print(const struct dv_session *session, const struct dv_json *row)
+{
+    if (session->is_json) {
+        dv_print_json(dv_json_ref(row));
+        return;
+    }
+    DV_CLEANUP(dv_freep) char *text = dv_json_print_pretty(row);
+    (void)fputs(text, stdout);
 }

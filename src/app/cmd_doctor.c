@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* `dv doctor`: what this machine has, and what of the lock-in it cannot do. */
+/* `dv doctor`: what this machine has, and what of the lock-in it cannot do; --fsck is elsewhere. */
 
 #include "app/command.h"
+#include "app/doctor_fsck.h"
 #include "app/llm_check.h"
 #include "base/alloc.h"
 #include "base/file.h"
@@ -19,8 +20,9 @@
 #include <unistd.h>
 
 static const struct dv_command_help help = {
-    .usage = "dv doctor",
-    .summary = "What this machine has: processor, memory, GPU, disk, lock-in, LLM endpoint.",
+    .usage = "dv doctor [--fsck] [--data DIR] [--db URL]",
+    .summary = "What this machine has: processor, memory, GPU, disk, database, lock-in, LLM "
+               "endpoint. With --fsck: whether everything in the data folder is whole and known.",
 };
 
 /* --- Processor -------------------------------------------------------------------------- */
@@ -200,7 +202,7 @@ static struct dv_json *describe_disk(const char *folder)
     return disk;
 }
 
-static struct dv_json *describe(const struct dv_common_options *common)
+static struct dv_json *describe(const struct dv_common_options *common, const char *database)
 {
     struct dv_json *all = dv_json_object();
     struct dv_json *gpu = dv_json_object();
@@ -214,7 +216,7 @@ static struct dv_json *describe(const struct dv_common_options *common)
     dv_json_set(all, "disk", describe_disk(common->data_folder));
     dv_json_set(all, "sandbox", describe_sandbox());
     dv_json_set(all, "llm", dv_llm_check());
-    dv_json_set_string(all, "database", NULL); /* results are files for now */
+    dv_json_set(all, "database", dv_doctor_database(common, database));
     return all;
 }
 
@@ -235,6 +237,17 @@ static void print_size(const char *title, const struct dv_json *object, const ch
     (void)printf("%s%s\n", title, text);
 }
 
+static void print_database(const struct dv_json *database)
+{
+    const char *error = dv_json_get_string(database, "error", NULL);
+
+    if (dv_json_is_null(database)) {
+        dv_print_line("database       none yet: the first server makes it");
+    } else {
+        dv_print_line("database       %s", error ? error : dv_json_get_string(database, "kind", ""));
+    }
+}
+
 static void print_all(const struct dv_json *all)
 {
     const struct dv_json *cpu = dv_json_get(all, "cpu");
@@ -253,7 +266,7 @@ static void print_all(const struct dv_json *all)
     (void)printf("data           %s%s\n", dv_json_get_string(disk, "data", ""),
         dv_json_get_bool(disk, "exists", false) ? "" : " (not made yet)");
     print_size("  free         ", disk, "free_bytes");
-    (void)puts("database       none: results are files in the data folder");
+    print_database(dv_json_get(all, "database"));
     (void)printf("lock-in        Landlock version %lld, system-call filter %s\n",
         (long long)dv_json_get_integer(sandbox, "landlock", 0),
         dv_json_get_bool(sandbox, "seccomp", false) ? "yes" : "no");
@@ -264,7 +277,17 @@ static void print_all(const struct dv_json *all)
 int dv_cmd_doctor(int argc, char **argv)
 {
     struct dv_common_options common = dv_common_options_default();
-    const struct dv_option options[] = {DV_COMMON_OPTIONS(common), {0}};
+    const char *database = NULL;
+    bool is_fsck = false;
+    const struct dv_option options[] = {
+        {.name = "fsck",
+            .help = "prove that every row has its bytes and every byte a row; changes nothing",
+            .flag = &is_fsck},
+        {.name = "db",
+            .value = "URL",
+            .help = "sqlite:PATH or postgresql://...; DATA/dv.db if not given",
+            .text = &database},
+        DV_COMMON_OPTIONS(common), {0}};
     struct dv_arguments arguments;
     bool is_over;
 
@@ -272,13 +295,16 @@ int dv_cmd_doctor(int argc, char **argv)
     if (is_over) {
         return result;
     }
-    struct dv_json *all = describe(&common);
+    dv_free(arguments.items);
+    if (is_fsck) {
+        return dv_doctor_fsck(&common, database);
+    }
+    struct dv_json *all = describe(&common, database);
     if (common.is_json) {
         dv_print_json(all);
     } else {
         print_all(all);
         dv_json_unref(all);
     }
-    dv_free(arguments.items);
     return DV_EXIT_DONE;
 }

@@ -3,8 +3,10 @@
 /* `dv evaluate`: measure a model on a data set, in a worker with a folder of its own. */
 
 #include "app/command.h"
-#include "app/dataset_store.h"
-#include "app/model_store.h"
+#include "app/dataset_source.h"
+#include "app/machine.h"
+#include "app/model_source.h"
+#include "app/role_call.h"
 #include "app/session.h"
 #include "base/alloc.h"
 #include "base/json.h"
@@ -17,6 +19,8 @@ static const struct dv_command_help help = {
     .usage = "dv evaluate MODEL-ID|MODEL-FOLDER DATASET-ID|FILE.zip|DIR [--split test]",
     .summary = "Measure a model on a data set whose classes it knows.",
 };
+
+#define RESULT_SIZE_MAX (64u << 20)
 
 struct request {
     struct dv_common_options common;
@@ -61,7 +65,7 @@ static void print_result(const struct request *request, struct dv_json *result)
 
 /* Have the worker measure; its result is read from `scratch`. */
 static enum dv_status measure(struct dv_session *session, const struct request *request,
-    const char *model_folder, const struct dv_stored *dataset, const char *scratch,
+    const char *model_folder, const char *dataset_folder, const char *scratch,
     struct dv_json **ret_result, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *options = dv_json_object();
@@ -71,10 +75,10 @@ static enum dv_status measure(struct dv_session *session, const struct request *
     dv_json_set_string(options, "split", request->split);
     const struct dv_role_call call = {.role = "worker",
         .job = {.kind = "evaluate",
-            .dataset_folder = dataset->folder,
+            .dataset_folder = dataset_folder,
             .model_folder = model_folder,
             .job_folder = scratch,
-            .thread_count = session->thread_count,
+            .thread_count = dv_machine_processors(),
             .options = options},
         .user = session,
         .on_progress = on_progress};
@@ -84,20 +88,21 @@ static enum dv_status measure(struct dv_session *session, const struct request *
         status = dv_path_format(path, reterr, "%s/result.json", scratch);
     }
     if (status == DV_OK) {
-        status = dv_json_read_file(path, DV_RECORD_SIZE_MAX, ret_result, reterr);
+        status = dv_json_read_file(path, RESULT_SIZE_MAX, ret_result, reterr);
     }
     return status;
 }
 
 static enum dv_status evaluate_in_scratch(struct dv_session *session, const struct request *request,
-    const char *model_folder, const struct dv_stored *dataset, struct dv_json **ret_result,
+    const char *model_folder, const char *dataset_folder, struct dv_json **ret_result,
     struct dv_error *reterr)
 {
     struct dv_scratch scratch;
 
-    enum dv_status status = dv_scratch_open(&session->folder, &scratch, reterr);
+    enum dv_status status = dv_session_scratch(session, &scratch, reterr);
     if (status == DV_OK) {
-        status = measure(session, request, model_folder, dataset, scratch.path, ret_result, reterr);
+        status = measure(
+            session, request, model_folder, dataset_folder, scratch.path, ret_result, reterr);
         dv_scratch_close(&scratch);
     }
     return status;
@@ -107,21 +112,24 @@ static enum dv_status evaluate(
     struct dv_session *session, const struct request *request, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
-    struct dv_stored dataset;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *dataset = NULL;
     char model_folder[DV_PATH_SIZE];
 
+    if (session->server) {
+        return dv_fail(reterr, DV_UNSUPPORTED,
+            "models are measured on this machine for now: leave out --server and DV_SERVER");
+    }
     enum dv_status status = dv_model_resolve(session, request->model, model_folder, reterr);
     if (status == DV_OK) {
         status = dv_dataset_resolve(session, request->dataset, &dataset, reterr);
     }
-    if (status != DV_OK) {
-        return status;
+    if (status == DV_OK) {
+        status = evaluate_in_scratch(session, request, model_folder,
+            dv_json_get_string(dataset, "file_path", ""), &result, reterr);
     }
-    status = evaluate_in_scratch(session, request, model_folder, &dataset, &result, reterr);
     if (status == DV_OK) {
         print_result(request, result);
     }
-    dv_stored_finish(&dataset);
     return status;
 }
 

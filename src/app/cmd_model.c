@@ -1,111 +1,148 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* `dv model list | show | delete`. */
+/* `dv model list | show | download | delete`. */
 
 #include "app/actions.h"
 #include "app/command.h"
+#include "app/connection.h"
 #include "app/session.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "client/client.h"
 
 #include <math.h>
 #include <stdio.h>
 
-#define RECORD_NAME "record.json"
+#define KIND "models"
 
 static const struct dv_command_help help = {
-    .usage = "dv model list | show ID | delete ID",
-    .summary = "Look at trained models; delete one with its files.",
+    .usage = "dv model list | show ID | download ID [-o FILE] [--format F] | delete ID",
+    .summary = "Look at trained models; get the files of one; delete it with its files.",
 };
 
-static void print_row(const struct dv_json *record)
+/* Of `download`; one command runs in a process. */
+static struct {
+    const char *output; /* NULL: named after the model */
+    const char *format;
+} download_options = {.format = "archive"};
+
+static void print_row(const struct dv_json *row)
 {
-    double accuracy = dv_json_get_number(record, "accuracy", (double)NAN);
+    double accuracy = dv_json_get_number(row, "accuracy", (double)NAN);
     char text[16] = "-"; /* it was measured on nothing */
 
     if (isfinite(accuracy)) {
         (void)snprintf(text, sizeof(text), "%.2f %%", 100 * accuracy);
     }
-    dv_print_line("%s  %8s  %-10s %s", dv_json_get_string(record, "id", ""), text,
-        dv_json_get_string(record, "strategy", ""), dv_json_get_string(record, "name", ""));
+    dv_print_line("%s  %-8s %8s  %-10s %s", dv_json_get_string(row, "id", ""),
+        dv_json_get_string(row, "status", ""), text, dv_json_get_string(row, "strategy", ""),
+        dv_json_get_string(row, "name", ""));
 }
 
 static enum dv_status list(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *records = NULL;
-
     (void)arguments;
-    enum dv_status status =
-        dv_data_folder_records(&session->folder, "models", RECORD_NAME, &records, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    if (session->is_json) {
-        struct dv_json *line = dv_json_object();
-        dv_json_set_integer(line, "total", (int64_t)dv_json_count(records));
-        dv_json_set(line, "items", dv_json_ref(records));
-        dv_print_json(line);
-        return DV_OK;
-    }
-    for (size_t i = 0; i < dv_json_count(records); i++) {
-        print_row(dv_json_at(records, i));
-    }
-    return DV_OK;
+    return dv_action_list(session, KIND, print_row, reterr);
 }
 
 static enum dv_status show(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
-    const char *id = arguments[0];
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *record = NULL;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
 
-    enum dv_status status =
-        dv_data_folder_record(&session->folder, "models", id, RECORD_NAME, &record, reterr);
-    if (status != DV_OK) {
-        return status;
+    enum dv_status status = dv_action_get(session, KIND, arguments[0], &row, reterr);
+    if (status == DV_OK) {
+        dv_action_print(session, row);
     }
-    DV_CLEANUP(dv_freep)
-    char *path = dv_strprintf("%s/models/%s/versions/1", session->folder.path, id);
-    dv_json_set_string(record, "model_path", path);
-    if (session->is_json) {
-        dv_print_json(dv_json_ref(record));
-    } else {
-        DV_CLEANUP(dv_freep) char *text = dv_json_print_pretty(record);
-        (void)fputs(text, stdout);
+    return status;
+}
+
+/* --- download --------------------------------------------------------------------------------- */
+
+/* The formats of the API, and how a file of each is called. */
+static const struct format {
+    const char *name, *suffix;
+} formats[] = {
+    {"archive", "zip"},
+    {"safetensors", "safetensors"},
+    {"onnx", "onnx"},
+    {"pth", "pth"},
+    {"py", "py"},
+};
+
+static const struct format *find_format(const char *name)
+{
+    for (size_t i = 0; i < DV_ARRAY_SIZE(formats); i++) {
+        if (dv_text_equal(formats[i].name, name)) {
+            return &formats[i];
+        }
     }
-    return DV_OK;
+    return NULL;
+}
+
+static enum dv_status download(
+    struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
+{
+    const struct format *format = find_format(download_options.format);
+
+    if (!format) {
+        return dv_fail(reterr, DV_INVALID,
+            "there is no format '%.40s'; there is archive, safetensors, onnx, pth, py",
+            download_options.format);
+    }
+    DV_CLEANUP(dv_freep) char *query = dv_strprintf("/download?format=%s", format->name);
+    DV_CLEANUP(dv_freep) char *path = dv_action_path(KIND, arguments[0], query, reterr);
+    if (!path) {
+        return DV_NOT_FOUND;
+    }
+    DV_CLEANUP(dv_freep) char *name = dv_strprintf("%s.%s", arguments[0], format->suffix);
+    const char *output = download_options.output ? download_options.output : name;
+    enum dv_status status = dv_session_connect(session, reterr);
+    if (status == DV_OK) {
+        status = dv_client_download(
+            dv_connection_client(session->connection), path, output, reterr);
+    }
+    if (status == DV_OK && session->is_json) {
+        struct dv_json *line = dv_json_object();
+        dv_json_set_string(line, "type", "result");
+        dv_json_set_text(line, "path", output);
+        dv_print_json(line);
+    } else if (status == DV_OK) {
+        dv_print_line("%s", output);
+    }
+    return status;
 }
 
 static enum dv_status delete_one(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *record = NULL;
-    const char *id = arguments[0];
-
-    enum dv_status status = dv_data_folder_lock(&session->folder, reterr);
-    if (status == DV_OK) {
-        status =
-            dv_data_folder_record(&session->folder, "models", id, RECORD_NAME, &record, reterr);
-    }
-    if (status == DV_OK) {
-        status = dv_data_folder_delete(&session->folder, "models", id, reterr);
-    }
-    if (status == DV_OK) {
-        dv_actions_print_deleted(session, id);
-    }
-    return status;
+    return dv_action_delete(session, KIND, arguments[0], reterr);
 }
 
 static const struct dv_action actions[] = {
     {"list", 0, list},
     {"show", 1, show},
+    {"download", 1, download},
     {"delete", 1, delete_one},
     {0},
 };
 
 int dv_cmd_model(int argc, char **argv)
 {
-    return dv_actions_run(&help, actions, argc, argv);
+    const struct dv_option options[] = {
+        {.name = "output",
+            .letter = 'o',
+            .value = "FILE",
+            .help = "of download; the model's id with a suffix if not given",
+            .text = &download_options.output},
+        {.name = "format",
+            .value = "F",
+            .help = "of download: archive (default), safetensors or py",
+            .text = &download_options.format},
+        {0},
+    };
+
+    return dv_actions_run(&help, actions, options, argc, argv);
 }

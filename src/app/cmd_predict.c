@@ -3,7 +3,9 @@
 /* `dv predict`: open each picture here, let `dv infer` look at it, print what it says. */
 
 #include "app/command.h"
-#include "app/model_store.h"
+#include "app/machine.h"
+#include "app/model_source.h"
+#include "app/role_call.h"
 #include "app/session.h"
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -121,16 +123,18 @@ static enum dv_status predict(
 {
     char model_folder[DV_PATH_SIZE];
     struct dv_role_outcome outcome;
-    const struct dv_role_call call = {.role = "infer",
+    struct dv_role_call call = {.role = "infer",
         .job = {.kind = "predict",
             .model_folder = model_folder,
-            .thread_count = session->thread_count,
-            .memory_max = session->memory_max},
+            .thread_count = dv_machine_processors()},
         .user = request,
         .converse = predict_all};
 
     enum dv_status status =
         dv_model_resolve(session, request->arguments.items[0], model_folder, reterr);
+    if (status == DV_OK) {
+        status = dv_machine_worker_memory(&call.job.memory_max, reterr);
+    }
     if (status != DV_OK) {
         return status;
     }

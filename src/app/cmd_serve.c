@@ -9,6 +9,7 @@
 #include "app/command.h"
 #include "app/data_folder.h"
 #include "app/interrupt.h"
+#include "app/machine.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -22,7 +23,6 @@
 #include "store/store.h"
 #include "train/worker.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,7 +39,7 @@ struct serve_options {
     const char *listen;
     const char *database; /* NULL: sqlite in the data folder */
     bool is_open;
-    bool is_new_jobs_only;
+    const char *jobs_since; /* NULL: all */
     int64_t running_jobs_max;
 };
 
@@ -90,13 +90,6 @@ static bool is_loopback(const char *host)
     return dv_text_has_prefix(host, "127.") || dv_text_equal(host, "::1");
 }
 
-static int64_t count_processors(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 /* --- Putting together ------------------------------------------------------------------------- */
 
 static enum dv_status open_store(
@@ -113,13 +106,15 @@ static enum dv_status open_store(
 static enum dv_status create_supervisor(
     struct server *server, const struct serve_options *options, struct dv_error *reterr)
 {
-    const struct dv_supervisor_options supervisor = {.store = server->store,
+    struct dv_supervisor_options supervisor = {.store = server->store,
         .data_folder = server->folder.path,
         .running_jobs_max = (uint32_t)options->running_jobs_max,
-        .is_new_jobs_only = options->is_new_jobs_only,
-        .thread_count = count_processors()};
+        .jobs_since = options->jobs_since,
+        .thread_count = dv_machine_processors()};
 
-    return dv_supervisor_create(&supervisor, &server->supervisor, reterr);
+    enum dv_status status = dv_machine_worker_memory(&supervisor.memory_max, reterr);
+    return status == DV_OK ? dv_supervisor_create(&supervisor, &server->supervisor, reterr)
+                           : status;
 }
 
 static enum dv_status start_http(
@@ -140,7 +135,7 @@ static enum dv_status start_http(
         .supervisor = server->supervisor,
         .data_folder = server->folder.path,
         .strategies = server->strategies,
-        .thread_count = count_processors(),
+        .thread_count = dv_machine_processors(),
         .is_open = options->is_open};
     server->api = dv_api_create(&api);
     dv_api_http_options(server->api, &http);
@@ -255,8 +250,8 @@ int dv_cmd_serve(int argc, char **argv)
             .flag = &options.is_open},
         {.name = "max-running-jobs", .value = "N", .help = "jobs that run at a time; 1 if not given",
             .take = dv_option_take_integer, .user = &options.running_jobs_max},
-        {.name = "new-jobs-only", .help = "leave jobs alone that were queued before",
-            .flag = &options.is_new_jobs_only},
+        {.name = "jobs-since", .value = "TIME", .help = "leave jobs alone that were queued before",
+            .text = &options.jobs_since},
         DV_COMMON_OPTIONS(options.common), {0}};
     struct dv_arguments arguments;
     struct server server = {.folder = {.lock_fd = -1}, .llm = {.key_fd = -1}};

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * `dv train`: collect a request from the options, check it before anything is read, get the data
- * set, run the job, say how it ended.
+ * `dv train`: collect a request from the options, check it before anything is uploaded, get the
+ * data set, have the server run the job, say how it ended.
  */
 
 #include "app/command.h"
-#include "app/dataset_store.h"
+#include "app/connection.h"
+#include "app/dataset_source.h"
+#include "app/job_follow.h"
 #include "app/session.h"
-#include "app/training_job.h"
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/json.h"
@@ -17,7 +18,6 @@
 #include "spec/job_spec.h"
 #include "spec/limits.h"
 #include "spec/problem.h"
-#include "train/worker.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -139,7 +139,7 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
     const struct dv_option options[] = {
         OPTION("name", "N", take_name, "of the model"),
         OPTION("strategy", "S", take_strategy,
-            "auto (default), native; `dv worker --describe` lists them"),
+            "auto (default) or native"),
         OPTION("set", "key=value", take_set, "a hyperparameter; may be given often"),
         OPTION("arch", "FILE.json", take_arch,
             "an architecture file, or a preset: resnet20, small_cnn, ..."),
@@ -154,24 +154,19 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
         {.name = "resume",
             .help = "go on with the job that has the same arguments",
             .flag = &request->is_resume},
-        {.name = "detach", .help = "needs a server", .flag = &request->is_detached},
+        {.name = "detach",
+            .help = "do not wait for the job; needs a server",
+            .flag = &request->is_detached},
         OPTION("lr", "X", take_learning_rate, "short for --set learning_rate=X"),
         OPTION("batch-size", "N", take_batch_size, "short for --set batch_size=N"),
         OPTION("epochs", "N", take_epochs, "short for --set epochs=N"),
         OPTION("optimizer", "O", take_optimizer, "short for --set optimizer=O"),
         OPTION("dropout", "X", take_dropout, "short for --set dropout=X"),
-        DV_COMMON_OPTIONS(request->common),
+        DV_CLIENT_OPTIONS(request->common),
         {0},
     };
 
-    int result = dv_command_begin(&help, options, argc, argv, 1, 1, ret_arguments, ret_is_over);
-    if (!*ret_is_over && request->is_detached) {
-        (void)fputs("dv: --detach needs a server, and there is none\n", stderr);
-        dv_free(ret_arguments->items);
-        *ret_is_over = true;
-        return DV_EXIT_USAGE;
-    }
-    return result;
+    return dv_command_begin(&help, options, argc, argv, 1, 1, ret_arguments, ret_is_over);
 }
 
 #undef OPTION
@@ -196,17 +191,37 @@ static void print_problems(bool is_json, const struct dv_problems *problems)
     }
 }
 
-/* Check the request for this data set; problems are said here. */
-static enum dv_status check(struct request *request, const char *dataset_id, struct dv_arena *arena,
-    struct dv_job_spec **ret_spec, struct dv_error *reterr)
+/* The strategies of the server, as dv_job_spec_parse() takes them; the names are borrowed. */
+static const char **list_strategies(const struct dv_json *strategies)
 {
-    const struct dv_capabilities capabilities = {.strategies = dv_train_strategy_names()};
+    const struct dv_json *items = dv_json_get(strategies, "items");
+    size_t count = dv_json_count(items);
+    const char **names = dv_alloc((count + 1) * sizeof(*names));
+
+    for (size_t i = 0; i < count; i++) {
+        names[i] = dv_json_get_string(dv_json_at(items, i), "name", "");
+    }
+    return names;
+}
+
+/* Check the request for this data set; problems are said here. */
+static enum dv_status check(struct dv_session *session, struct request *request,
+    const char *dataset_id, struct dv_arena *arena, struct dv_job_spec **ret_spec,
+    struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *strategies = NULL;
     struct dv_problems problems;
 
+    enum dv_status status =
+        dv_session_call(session, "GET", "/api/strategies", NULL, &strategies, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    DV_CLEANUP(dv_freep) const char **names = list_strategies(strategies);
+    const struct dv_capabilities capabilities = {.strategies = names};
     dv_json_set_string(request->json, "dataset_id", dataset_id);
     dv_problems_init(&problems, arena, PROBLEMS_MAX);
-    enum dv_status status =
-        dv_job_spec_parse(request->json, &capabilities, arena, &problems, ret_spec, reterr);
+    status = dv_job_spec_parse(request->json, &capabilities, arena, &problems, ret_spec, reterr);
     if (status != DV_OK && problems.count > 0) {
         print_problems(request->common.is_json, &problems);
         request->is_refused = true;
@@ -216,8 +231,24 @@ static enum dv_status check(struct request *request, const char *dataset_id, str
 
 /* --- Result ----------------------------------------------------------------------------- */
 
-static void print_result(const struct dv_session *session, struct dv_json *result)
+/* The result of a job that is completed, with the names of what belongs to it. */
+static struct dv_json *make_result(const struct dv_json *job)
 {
+    static const char *const copied[] = {"model_id", "dataset_id", "restarts"};
+    const struct dv_json *value = dv_json_get(job, "result");
+    struct dv_json *result = value ? dv_json_copy(value) : dv_json_object();
+
+    dv_json_set_string(result, "type", "result");
+    dv_json_set(result, "job_id", dv_json_ref(dv_json_get(job, "id")));
+    for (size_t i = 0; i < DV_ARRAY_SIZE(copied); i++) {
+        dv_json_set(result, copied[i], dv_json_ref(dv_json_get(job, copied[i])));
+    }
+    return result;
+}
+
+static void print_result(const struct dv_session *session, const struct dv_json *job)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *result = make_result(job);
     double accuracy = dv_json_get_number(result, "accuracy", (double)NAN);
 
     if (session->is_json) {
@@ -237,57 +268,140 @@ static void print_result(const struct dv_session *session, struct dv_json *resul
     dv_print_line("%s", dv_json_get_string(result, "model_path", ""));
 }
 
+/* --- The job ---------------------------------------------------------------------------- */
+
+static enum dv_status create_job(struct dv_session *session, struct request *request,
+    struct dv_json **ret_row, struct dv_error *reterr)
+{
+    enum dv_status status =
+        dv_session_call(session, "POST", "/api/jobs", request->json, ret_row, reterr);
+
+    if (status == DV_INVALID) {
+        (void)dv_command_fail(request->common.is_json, reterr);
+        request->is_refused = true;
+    }
+    return status;
+}
+
+static bool is_same(const struct dv_json *a, const struct dv_json *b)
+{
+    DV_CLEANUP(dv_freep) char *text_a = dv_json_print_canonical(a);
+    DV_CLEANUP(dv_freep) char *text_b = dv_json_print_canonical(b);
+
+    return dv_text_equal(text_a, text_b);
+}
+
+/* The newest job with exactly this spec. DV_NOT_FOUND: there is none. */
+static enum dv_status find_job(struct dv_session *session, const struct dv_job_spec *spec,
+    struct dv_json **ret_row, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *wanted = dv_job_spec_to_json(spec);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
+    DV_CLEANUP(dv_freep)
+    char *path = dv_strprintf("/api/jobs?dataset_id=%s", spec->dataset_id);
+
+    enum dv_status status = dv_session_list(session, path, &rows, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < dv_json_count(rows); i++) {
+        struct dv_json *row = dv_json_at(rows, i);
+        if (is_same(dv_json_get(row, "spec"), wanted)) {
+            *ret_row = dv_json_ref(row);
+            return DV_OK;
+        }
+    }
+    return dv_fail(reterr, DV_NOT_FOUND, "no job with these arguments is there yet");
+}
+
+/* Have the job go on, whatever stopped it; `*row` becomes what it is then. */
+static enum dv_status go_on(
+    struct dv_session *session, struct dv_json **row, struct dv_error *reterr)
+{
+    const char *state = dv_json_get_string(*row, "status", "");
+    struct dv_json *resumed = NULL;
+
+    if (dv_text_equal(state, "completed")) {
+        return DV_OK;
+    }
+    if (!dv_text_equal(state, "cancelled") && !dv_text_equal(state, "failed")) {
+        return dv_connection_include(
+            session->connection, dv_json_get_string(*row, "queued_at", ""), reterr);
+    }
+    DV_CLEANUP(dv_freep)
+    char *path = dv_strprintf("/api/jobs/%s/resume", dv_json_get_string(*row, "id", ""));
+    enum dv_status status = dv_session_call(session, "POST", path, NULL, &resumed, reterr);
+    if (status == DV_OK) {
+        dv_json_unref(*row);
+        *row = resumed;
+    }
+    return status;
+}
+
 /* The one to go on with, or a new one: the command before may have been killed too early. */
-static enum dv_status get_job(struct dv_session *session, const struct request *request,
-    const struct dv_job_spec *spec, const struct dv_stored *dataset, struct dv_stored *ret_job,
-    struct dv_error *reterr)
+static enum dv_status get_job(struct dv_session *session, struct request *request,
+    const struct dv_job_spec *spec, struct dv_json **ret_row, struct dv_error *reterr)
 {
     if (request->is_resume) {
-        enum dv_status status = dv_training_job_find(session, spec, ret_job, reterr);
+        enum dv_status status = find_job(session, spec, ret_row, reterr);
         if (status != DV_NOT_FOUND) {
-            return status;
+            return status == DV_OK ? go_on(session, ret_row, reterr) : status;
         }
         dv_session_say(
             session, "info", "no job with these arguments is there yet: a new one begins");
     }
-    return dv_training_job_create(session, spec, dataset, ret_job, reterr);
+    return create_job(session, request, ret_row, reterr);
 }
 
-static enum dv_status run_job(struct dv_session *session, const struct request *request,
-    const struct dv_job_spec *spec, const struct dv_stored *dataset,
-    enum dv_failure_reason *ret_reason, struct dv_error *reterr)
+static void print_detached(const struct dv_session *session, const struct dv_json *job)
 {
-    struct dv_stored job;
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
+    if (session->is_json) {
+        struct dv_json *line = dv_json_copy(job);
+        dv_json_set_string(line, "type", "job");
+        dv_print_json(line);
+    } else {
+        dv_print_line("job %s", dv_json_get_string(job, "id", ""));
+    }
+}
 
-    enum dv_status status = get_job(session, request, spec, dataset, &job, reterr);
+static enum dv_status run_job(struct dv_session *session, struct request *request,
+    const struct dv_job_spec *spec, char **ret_reason, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *job = NULL;
+
+    enum dv_status status = get_job(session, request, spec, &job, reterr);
     if (status != DV_OK) {
         return status;
     }
-    status = dv_training_job_run(session, &job, dataset, &result, ret_reason, reterr);
-    if (status == DV_OK) {
-        print_result(session, result);
+    if (request->is_detached) {
+        print_detached(session, job);
+        return DV_OK;
     }
+    status = dv_job_follow(session, &job, reterr);
     if (status == DV_CANCELLED) {
         dv_error_prefix(reterr, "stopped; the same command with --resume goes on from here");
     }
-    dv_stored_finish(&job);
-    return status;
+    if (status != DV_OK) {
+        return status;
+    }
+    if (dv_text_equal(dv_json_get_string(job, "status", ""), "completed")) {
+        print_result(session, job);
+        return DV_OK;
+    }
+    *ret_reason = dv_strdup(dv_json_get_string(job, "failure_reason", "error"));
+    return dv_job_failure(job, reterr);
 }
 
-/* The data set and then the job; failures before the job have no typed reason. */
+/* --- From the beginning ----------------------------------------------------------------- */
+
 static enum dv_status train(struct dv_session *session, struct request *request, const char *source,
-    const char **ret_reason, struct dv_error *reterr)
+    char **ret_reason, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(ARENA_SIZE_MAX);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *dataset = NULL;
     struct dv_job_spec *spec;
-    struct dv_stored dataset;
-    enum dv_failure_reason reason = DV_FAILURE_ERROR;
 
-    enum dv_status status = check(request, NO_DATASET_ID, arena, &spec, reterr);
-    if (status == DV_OK) {
-        status = dv_data_folder_lock(&session->folder, reterr);
-    }
+    enum dv_status status = check(session, request, NO_DATASET_ID, arena, &spec, reterr);
     if (status == DV_OK) {
         status = dv_dataset_resolve(session, source, &dataset, reterr);
     }
@@ -295,30 +409,41 @@ static enum dv_status train(struct dv_session *session, struct request *request,
         return status;
     }
     if (!session->is_json) {
-        dv_dataset_print(&dataset);
+        dv_dataset_print(dataset);
     }
-    status = check(request, dataset.id, arena, &spec, reterr);
-    if (status == DV_OK) {
-        status = run_job(session, request, spec, &dataset, &reason, reterr);
-        /* `error` says no more than the message does */
-        *ret_reason = reason == DV_FAILURE_ERROR ? NULL : dv_failure_reason_name(reason);
+    status = check(session, request, dv_json_get_string(dataset, "id", ""), arena, &spec, reterr);
+    return status == DV_OK ? run_job(session, request, spec, ret_reason, reterr) : status;
+}
+
+/* A job that nobody waits for needs a server that stays. */
+static enum dv_status check_detached(
+    struct dv_session *session, struct request *request, struct dv_error *reterr)
+{
+    enum dv_status status = dv_session_connect(session, reterr);
+
+    if (status == DV_OK && request->is_detached && dv_connection_is_own(session->connection)) {
+        status = dv_fail(reterr, DV_INVALID, "--detach needs a server, and there is none");
+        (void)dv_command_fail(request->common.is_json, reterr);
+        request->is_refused = true;
     }
-    dv_stored_finish(&dataset);
     return status;
 }
 
 static int run(struct request *request, const char *source)
 {
+    DV_CLEANUP(dv_freep) char *reason = NULL;
     struct dv_session session;
     struct dv_error error = {0};
-    const char *reason = NULL;
 
     enum dv_status status = dv_session_open(&request->common, &session, &error);
     if (status != DV_OK) {
         return dv_command_fail(request->common.is_json, &error);
     }
     dv_session_print_events(&session);
-    status = train(&session, request, source, &reason, &error);
+    status = check_detached(&session, request, &error);
+    if (status == DV_OK) {
+        status = train(&session, request, source, &reason, &error);
+    }
     dv_session_close(&session);
     if (status == DV_OK) {
         return DV_EXIT_DONE;
@@ -326,7 +451,9 @@ static int run(struct request *request, const char *source)
     if (request->is_refused) {
         return DV_EXIT_USAGE;
     }
-    return dv_command_fail_reason(request->common.is_json, &error, reason);
+    /* `error` says no more than the message does */
+    bool is_typed = reason && !dv_text_equal(reason, "error");
+    return dv_command_fail_reason(request->common.is_json, &error, is_typed ? reason : NULL);
 }
 
 int dv_cmd_train(int argc, char **argv)

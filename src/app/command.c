@@ -13,8 +13,10 @@
 struct dv_common_options dv_common_options_default(void)
 {
     const char *folder = getenv("DV_DATA");
+    const char *server = getenv("DV_SERVER");
 
-    return (struct dv_common_options){.data_folder = folder && folder[0] ? folder : "dv-data"};
+    return (struct dv_common_options){.data_folder = folder && folder[0] ? folder : "dv-data",
+        .server = server && server[0] ? server : NULL};
 }
 
 static int refuse_usage(const struct dv_command_help *help, const char *message)

@@ -24,9 +24,10 @@ enum dv_exit {
     DV_EXIT_INTERRUPTED = 130,
 };
 
-/* What every command that touches DATA takes: --data, --json. */
+/* What commands take that touch DATA (--data, --json), or may do so by a server (--server). */
 struct dv_common_options {
     const char *data_folder; /* as given, or from DV_DATA, or "dv-data" */
+    const char *server;      /* as given, or from DV_SERVER; NULL: none */
     bool is_json;
 };
 
@@ -40,6 +41,14 @@ struct dv_common_options {
         .name = "json", .help = "print JSON", .flag = &(common).is_json                            \
     }
 
+/* The rows of a command that talks to a server. */
+#define DV_CLIENT_OPTIONS(common)                                                                  \
+    {.name = "server",                                                                             \
+        .value = "URL",                                                                            \
+        .help = "talk to this server (DV_SERVER, with DV_TOKEN), not to --data",                   \
+        .text = &(common).server},                                                                 \
+        DV_COMMON_OPTIONS(common)
+
 /* The defaults of the above. */
 struct dv_common_options dv_common_options_default(void);
 
@@ -49,6 +58,7 @@ typedef int (*dv_command_fn)(int argc, char **argv);
 int dv_cmd_dataset(int argc, char **argv);
 int dv_cmd_doctor(int argc, char **argv);
 int dv_cmd_evaluate(int argc, char **argv);
+int dv_cmd_job(int argc, char **argv);
 int dv_cmd_model(int argc, char **argv);
 int dv_cmd_predict(int argc, char **argv);
 int dv_cmd_sample(int argc, char **argv);

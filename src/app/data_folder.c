@@ -2,7 +2,6 @@
 #include "app/data_folder.h"
 
 #include "base/alloc.h"
-#include "base/json.h"
 #include "base/text.h"
 
 #include <assert.h>
@@ -17,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define OWNER_SIZE 256u
 #define LOCK_TRIES 20 /* a tenth of a second apart: one that was just killed may linger */
 
 static const char *const kinds[] = {"datasets", "models", "jobs", "cache"};
@@ -65,16 +65,32 @@ void dv_data_folder_close(struct dv_data_folder *folder)
 
 /* --- The lock --------------------------------------------------------------------------- */
 
+/* What the holder wrote: "pid 123", and from the second line on where it serves. */
+struct owner {
+    char text[OWNER_SIZE];
+    char *url; /* in the text; "" when there is none yet */
+};
+
+static void read_owner(int fd, struct owner *ret_owner)
+{
+    ssize_t size = pread(fd, ret_owner->text, sizeof(ret_owner->text) - 1, 0);
+
+    ret_owner->text[size > 0 ? size : 0] = '\0';
+    char *end = ret_owner->text + strcspn(ret_owner->text, "\n");
+    ret_owner->url = *end ? end + 1 : end;
+    *end = '\0';
+    ret_owner->url[strcspn(ret_owner->url, "\n")] = '\0';
+}
+
 static enum dv_status say_who_holds(int fd, const char *path, struct dv_error *reterr)
 {
-    char owner[128] = {0};
+    struct owner owner;
 
-    ssize_t size = pread(fd, owner, sizeof(owner) - 1, 0);
-    owner[size > 0 ? strcspn(owner, "\n") : 0] = '\0';
+    read_owner(fd, &owner);
     return dv_fail(reterr, DV_CONFLICT,
         "%s is in use by another dv (%s): wait until it is done, or choose another folder with "
         "--data",
-        path, owner[0] ? owner : "it has not said which");
+        path, owner.text[0] ? owner.text : "it has not said which");
 }
 
 static enum dv_status take_lock(int fd, const char *path, struct dv_error *reterr)
@@ -152,6 +168,34 @@ static enum dv_status write_owner(int fd, const char *url, struct dv_error *rete
     return dv_file_write_all(fd, text, strlen(text), reterr);
 }
 
+enum dv_status dv_data_folder_find_server(
+    const struct dv_data_folder *folder, char **ret_url, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_file_closep) int fd = -1;
+    char path[DV_PATH_SIZE];
+    struct owner owner;
+
+    enum dv_status status = dv_path_format(path, reterr, "%s/lock", folder->path);
+    if (status != DV_OK) {
+        return status;
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT && errno != ENOTDIR) {
+        return dv_fail_errno(reterr, errno, "cannot open %s", path);
+    }
+    if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0) {
+        return dv_fail(reterr, DV_NOT_FOUND, "nobody serves %s", folder->path);
+    }
+    read_owner(fd, &owner);
+    if (!owner.url[0]) {
+        return dv_fail(reterr, DV_UNAVAILABLE, "%s is in use by another dv (%s) that does not say "
+                                               "where it serves",
+            folder->path, owner.text);
+    }
+    *ret_url = dv_strdup(owner.url);
+    return DV_OK;
+}
+
 enum dv_status dv_data_folder_name_server(
     struct dv_data_folder *folder, const char *url, struct dv_error *reterr)
 {
@@ -205,13 +249,13 @@ static bool lock_scratch(struct dv_scratch *scratch)
 }
 
 enum dv_status dv_scratch_open(
-    const struct dv_data_folder *folder, struct dv_scratch *ret_scratch, struct dv_error *reterr)
+    const char *parent, struct dv_scratch *ret_scratch, struct dv_error *reterr)
 {
     struct dv_scratch scratch = {.fd = -1};
     char id[DV_UUID_TEXT_SIZE];
 
     dv_uuid_make(id);
-    enum dv_status status = dv_path_format(scratch.path, reterr, "%s/cache/.%s", folder->path, id);
+    enum dv_status status = dv_path_format(scratch.path, reterr, "%s/.%s", parent, id);
     if (status == DV_OK) {
         status = dv_folder_make(scratch.path, reterr);
     }
@@ -231,155 +275,4 @@ void dv_scratch_close(struct dv_scratch *scratch)
 
     (void)status; /* the next command that locks DATA sweeps it */
     dv_file_closep(&scratch->fd);
-}
-
-/* --- Records ---------------------------------------------------------------------------- */
-
-enum dv_status dv_data_folder_record(const struct dv_data_folder *folder, const char *kind,
-    const char *id, const char *name, struct dv_json **ret_record, struct dv_error *reterr)
-{
-    char path[DV_PATH_SIZE];
-    int noun_size = (int)strlen(kind) - 1; /* "datasets" are many */
-
-    if (!dv_uuid_is_valid(id)) {
-        return dv_fail(reterr, DV_NOT_FOUND, "'%.80s' is no id of a %.*s", id, noun_size, kind);
-    }
-    enum dv_status status =
-        dv_path_format(path, reterr, "%s/%s/%s/%s", folder->path, kind, id, name);
-    if (status != DV_OK) {
-        return status;
-    }
-    if (!dv_path_exists(path)) {
-        return dv_fail(reterr, DV_NOT_FOUND, "there is no %.*s %s", noun_size, kind, id);
-    }
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *record = NULL;
-    status = dv_json_read_file(path, DV_RECORD_SIZE_MAX, &record, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    /* A role may have written it: what it says must not lead anywhere else. */
-    if (!dv_text_equal(dv_json_get_string(record, "id", NULL), id)) {
-        return dv_fail(
-            reterr, DV_CORRUPT, "the record of the %.*s %s is damaged", noun_size, kind, id);
-    }
-    *ret_record = record;
-    record = NULL;
-    return DV_OK;
-}
-
-enum dv_status dv_data_folder_adopt(const struct dv_data_folder *folder, const char *kind,
-    struct dv_json *record, struct dv_stored *ret_stored, struct dv_error *reterr)
-{
-    struct dv_stored stored = {.record = record, .id = dv_json_get_string(record, "id", "")};
-
-    enum dv_status status =
-        dv_path_format(stored.folder, reterr, "%s/%s/%s", folder->path, kind, stored.id);
-    if (status != DV_OK) {
-        dv_stored_finish(&stored);
-        return status;
-    }
-    *ret_stored = stored;
-    return DV_OK;
-}
-
-void dv_stored_finish(struct dv_stored *stored)
-{
-    stored->record = dv_json_unref(stored->record);
-}
-
-struct record {
-    struct dv_json *json;
-    const char *created_at;
-};
-
-static int compare_records(const void *a, const void *b)
-{
-    return strcmp(((const struct record *)a)->created_at, ((const struct record *)b)->created_at);
-}
-
-static struct dv_json *sort_records(struct record *records, size_t count)
-{
-    struct dv_json *array = dv_json_array();
-
-    if (count > 0) {
-        qsort(records, count, sizeof(*records), compare_records);
-    }
-    for (size_t i = 0; i < count; i++) {
-        dv_json_append(array, records[i].json);
-    }
-    return array;
-}
-
-enum dv_status dv_data_folder_records(const struct dv_data_folder *folder, const char *kind,
-    const char *name, struct dv_json **ret_records, struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_freep) struct record *records = NULL;
-    char path[DV_PATH_SIZE];
-    struct dirent *entry;
-    size_t count = 0;
-
-    enum dv_status status = dv_path_format(path, reterr, "%s/%s", folder->path, kind);
-    if (status != DV_OK) {
-        return status;
-    }
-    DIR *stream = opendir(path);
-    if (!stream && errno != ENOENT) {
-        return dv_fail_errno(reterr, errno, "cannot list %s", path);
-    }
-    while (stream && (entry = readdir(stream))) {
-        struct dv_json *json;
-        if (dv_data_folder_record(folder, kind, entry->d_name, name, &json, NULL) == DV_OK) {
-            records = dv_realloc(records, (count + 1) * sizeof(*records));
-            records[count++] = (struct record){json, dv_json_get_string(json, "created_at", "")};
-        }
-    }
-    if (stream) {
-        (void)closedir(stream);
-    }
-    *ret_records = sort_records(records, count);
-    return DV_OK;
-}
-
-enum dv_status dv_record_write(
-    const char *path, const struct dv_json *record, struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_freep) char *text = dv_json_print_pretty(record);
-
-    return dv_file_write(path, text, strlen(text), reterr);
-}
-
-enum dv_status dv_data_folder_delete(
-    const struct dv_data_folder *folder, const char *kind, const char *id, struct dv_error *reterr)
-{
-    char path[DV_PATH_SIZE], doomed[DV_PATH_SIZE];
-
-    assert(folder->lock_fd >= 0);
-    assert(dv_uuid_is_valid(id));
-    enum dv_status status = dv_path_format(path, reterr, "%s/%s/%s", folder->path, kind, id);
-    if (status == DV_OK) {
-        status = dv_path_format(doomed, reterr, "%s/%s/.%s", folder->path, kind, id);
-    }
-    if (status == DV_OK) {
-        status = dv_file_rename(path, doomed, reterr);
-    }
-    if (status == DV_OK) {
-        status = dv_folder_remove(doomed, reterr);
-    }
-    return status;
-}
-
-void dv_data_folder_discard(const struct dv_data_folder *folder, const char *path)
-{
-    char doomed[DV_PATH_SIZE], id[DV_UUID_TEXT_SIZE];
-
-    assert(folder->lock_fd >= 0);
-    dv_uuid_make(id);
-    enum dv_status status = dv_path_format(doomed, NULL, "%s/cache/.%s", folder->path, id);
-    if (status == DV_OK) {
-        status = dv_file_rename(path, doomed, NULL);
-    }
-    if (status == DV_OK) {
-        status = dv_folder_remove(doomed, NULL);
-    }
-    (void)status; /* it is in nobody's way */
 }

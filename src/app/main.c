@@ -18,10 +18,11 @@ struct command {
 static const struct command commands[] = {
     {"serve", dv_cmd_serve, "serve the page and the API, run what is queued"},
     {"train", dv_cmd_train, "train a model on a ZIP or folder of pictures"},
+    {"job", dv_cmd_job, "list, show, cancel and resume jobs; read their logs"},
     {"evaluate", dv_cmd_evaluate, "measure a model on a data set"},
     {"predict", dv_cmd_predict, "classify pictures"},
     {"dataset", dv_cmd_dataset, "create, list, show and delete data sets"},
-    {"model", dv_cmd_model, "list, show and delete models"},
+    {"model", dv_cmd_model, "list, show, download and delete models"},
     {"sample", dv_cmd_sample, "make a picture set to try things with"},
     {"doctor", dv_cmd_doctor, "what this machine has"},
     {"ingest", dv_role_ingest, NULL},

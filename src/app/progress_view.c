@@ -97,10 +97,10 @@ static void print_json(const struct dv_message_progress *progress, bool is_train
 
     dv_json_set_string(line, "type", "progress");
     dv_json_set_string(line, "status", progress->stage);
-    dv_json_set_integer(line, "step", progress->step);
-    dv_json_set_integer(line, "steps", progress->steps);
     dv_json_set_number(line, "progress", progress->fraction);
     if (is_training) {
+        dv_json_set_integer(line, "step", progress->step);
+        dv_json_set_integer(line, "steps", progress->steps);
         dv_json_set_integer(line, "iteration", progress->iteration);
         dv_json_set_integer(line, "epoch", progress->epoch);
         dv_json_set_integer(line, "epochs", progress->epochs);
@@ -185,17 +185,16 @@ static void show(struct dv_progress_view *view, const struct dv_message_progress
     }
 }
 
-void dv_progress_view_ingest(
-    struct dv_progress_view *view, const struct dv_message_progress *progress)
+void dv_progress_view_share(struct dv_progress_view *view, const char *stage, double fraction)
 {
-    char text[128];
+    const struct dv_message_progress progress = {.stage = stage, .fraction = fraction};
+    char text[64];
 
     if (view->is_silent) {
         return;
     }
-    (void)snprintf(text, sizeof(text), "%.40s %lld/%lld", progress->stage,
-        (long long)progress->step, (long long)progress->steps);
-    show(view, progress, text, true, false);
+    (void)snprintf(text, sizeof(text), "%.40s %.0f %%", stage, 100 * fraction);
+    show(view, &progress, text, true, false);
 }
 
 void dv_progress_view_train(

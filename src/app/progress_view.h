@@ -23,9 +23,8 @@ struct dv_progress_view {
 
 void dv_progress_view_init(struct dv_progress_view *view, bool is_json);
 
-/* Reading a data set: files done of all. */
-void dv_progress_view_ingest(
-    struct dv_progress_view *view, const struct dv_message_progress *progress);
+/* What is done by parts of a whole: "uploading", "reading". */
+void dv_progress_view_share(struct dv_progress_view *view, const char *stage, double fraction);
 
 /* Training, and measuring a model. */
 void dv_progress_view_train(

@@ -1,48 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/session.h"
 
+#include "app/connection.h"
 #include "app/interrupt.h"
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "client/client.h"
 
 #include <assert.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#define STOP_GRACE_MS 4000 /* cancelling is bounded by 5 s */
-#define END_TIMEOUT_MS 30000
-
-static int64_t count_processors(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
-static enum dv_status read_memory_max(int64_t *ret_size, struct dv_error *reterr)
-{
-    const char *text = getenv("DV_WORKER_MEMORY");
-
-    if (text && (!dv_text_to_int64(text, ret_size) || *ret_size <= 0)) {
-        return dv_fail(
-            reterr, DV_INVALID, "DV_WORKER_MEMORY is '%.40s': it takes a number of bytes", text);
-    }
-    return DV_OK;
-}
+#include <string.h>
 
 enum dv_status dv_session_open(
     const struct dv_common_options *common, struct dv_session *ret_session, struct dv_error *reterr)
 {
-    struct dv_session session = {.is_json = common->is_json, .thread_count = count_processors()};
+    struct dv_session session = {.is_json = common->is_json, .server = common->server};
 
+    assert(ret_session);
     enum dv_status status = dv_interrupt_open(&session.interrupt_fd, reterr);
-    if (status == DV_OK) {
-        status = read_memory_max(&session.memory_max, reterr);
-    }
     if (status == DV_OK) {
         status = dv_data_folder_open(common->data_folder, &session.folder, reterr);
     }
@@ -55,16 +32,17 @@ enum dv_status dv_session_open(
     return DV_OK;
 }
 
+void dv_session_close(struct dv_session *session)
+{
+    dv_progress_view_end(&session->view);
+    session->connection = dv_connection_close(session->connection);
+    dv_data_folder_close(&session->folder);
+}
+
 void dv_session_print_events(struct dv_session *session)
 {
     session->has_events = session->is_json;
     session->view.is_silent = false;
-}
-
-void dv_session_close(struct dv_session *session)
-{
-    dv_progress_view_end(&session->view);
-    dv_data_folder_close(&session->folder);
 }
 
 bool dv_session_is_interrupted(const struct dv_session *session)
@@ -89,174 +67,98 @@ void dv_session_say(struct dv_session *session, const char *level, const char *t
     }
 }
 
-/* --- Calling a role --------------------------------------------------------------------- */
+/* --- The server ------------------------------------------------------------------------------- */
 
-struct conversation {
-    struct dv_session *session;
-    const struct dv_role_call *call;
-    struct dv_child *child;
-    struct dv_role_outcome outcome;
-    bool has_result;
-    bool has_failed;
-    struct dv_error failure; /* what its failure message said */
-};
-
-static void say_line(void *user, const char *line)
+enum dv_status dv_session_connect(struct dv_session *session, struct dv_error *reterr)
 {
-    dv_session_say(user, "warning", line);
+    const struct dv_connection_options options = {.server = session->server,
+        .token = getenv("DV_TOKEN"),
+        .folder = &session->folder,
+        .interrupt_fd = session->interrupt_fd};
+
+    return session->connection ? DV_OK
+                               : dv_connection_open(&options, &session->connection, reterr);
 }
 
-static void take_message(struct conversation *talk, const struct dv_message *message)
+enum dv_status dv_session_call(struct dv_session *session, const char *method, const char *path,
+    const struct dv_json *body, struct dv_json **ret_answer, struct dv_error *reterr)
 {
-    const struct dv_role_call *call = talk->call;
+    enum dv_status status = dv_session_connect(session, reterr);
 
-    switch (message->type) {
-    case DV_MESSAGE_PROGRESS:
-        if (call->on_progress) {
-            call->on_progress(call->user, &message->progress);
-        }
-        break;
-    case DV_MESSAGE_FINDINGS:
-        if (call->on_findings) {
-            call->on_findings(call->user, message->findings.counts);
-        }
-        break;
-    case DV_MESSAGE_LOG:
-        dv_session_say(talk->session, message->log.level, message->log.text);
-        break;
-    case DV_MESSAGE_RESULT:
-        talk->has_result = true;
-        break;
-    case DV_MESSAGE_FAILURE:
-        talk->has_failed = true;
-        (void)dv_fail(&talk->failure, dv_status_from_name(message->failure.status), "%s",
-            message->failure.text);
-        if (!dv_failure_reason_from_name(message->failure.reason, &talk->outcome.reason)) {
-            talk->outcome.reason = DV_FAILURE_ERROR;
-        }
-        break;
-    default: /* nothing else is said after the ack */
-        break;
+    return status == DV_OK ? dv_client_call(dv_connection_client(session->connection), method,
+                                 path, body, ret_answer, reterr)
+                           : status;
+}
+
+/* Move the items of a page to the end of all; its cursor, the caller's, or NULL after the last. */
+static char *take_page(struct dv_json *items, const struct dv_json *page)
+{
+    const struct dv_json *more = dv_json_get(page, "items");
+    const char *cursor = dv_json_get_string(page, "next_cursor", NULL);
+
+    for (size_t i = 0; i < dv_json_count(more); i++) {
+        dv_json_append(items, dv_json_ref(dv_json_at(more, i)));
     }
+    return cursor ? dv_strdup(cursor) : NULL;
 }
 
-static int ms_until(uint64_t deadline_ns)
+enum dv_status dv_session_list(struct dv_session *session, const char *path,
+    struct dv_json **ret_items, struct dv_error *reterr)
 {
-    uint64_t now_ns = dv_clock_monotonic_ns();
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *items = dv_json_array();
+    DV_CLEANUP(dv_freep) char *cursor = NULL;
+    char mark = strchr(path, '?') ? '&' : '?';
 
-    if (deadline_ns == 0) {
-        return -1;
-    }
-    uint64_t left_ms = now_ns < deadline_ns ? (deadline_ns - now_ns) / 1000000u + 1 : 0;
-    return left_ms > 1000000u ? 1000000 : (int)left_ms;
-}
-
-/* Until the channel closes. DV_OK also when it broke: the exit status then says why. */
-static enum dv_status listen_to(struct conversation *talk, struct dv_error *reterr)
-{
-    for (;;) {
-        struct dv_message message;
+    do {
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *page = NULL;
+        DV_CLEANUP(dv_freep)
+        char *page_path = cursor ? dv_strprintf("%s%climit=500&cursor=%s", path, mark, cursor)
+                                 : dv_strprintf("%s%climit=500", path, mark);
         enum dv_status status =
-            dv_child_receive(talk->child, ms_until(talk->call->deadline_ns), &message, reterr);
-        if (status == DV_NOT_FOUND || status == DV_CORRUPT) {
-            return DV_OK;
-        }
-        if (status == DV_TIMEOUT && ms_until(talk->call->deadline_ns) > 0) {
-            continue;
-        }
+            dv_session_call(session, "GET", page_path, NULL, &page, reterr);
         if (status != DV_OK) {
             return status;
         }
-        take_message(talk, &message);
-        dv_message_finish(&message);
-    }
-}
-
-static enum dv_status shake_hands(struct conversation *talk, struct dv_error *reterr)
-{
-    struct dv_message job = {.type = DV_MESSAGE_JOB, .job = talk->call->job};
-    struct dv_message ack = {0};
-    struct dv_error error = {0};
-
-    enum dv_status status = dv_child_handshake(talk->child, &job, &ack, &error);
-    if (status == DV_NOT_FOUND) {
-        /* A path that is not there, or a child that died: its end tells which. */
-        struct dv_child_exit end;
-        if (dv_child_wait(talk->child, END_TIMEOUT_MS, &end, NULL) == DV_OK &&
-            (end.is_signal || end.code != DV_EXIT_FAILED)) {
-            return DV_OK;
-        }
-    }
-    if (status != DV_OK) {
-        return dv_fail(reterr, status, "%s", error.text);
-    }
-    for (size_t i = 0; i < dv_json_count(ack.ack.not_applied); i++) {
-        dv_session_say(
-            talk->session, "debug", dv_json_to_string(dv_json_at(ack.ack.not_applied, i), ""));
-    }
-    dv_message_finish(&ack);
+        dv_free(cursor);
+        cursor = take_page(items, page);
+    } while (cursor);
+    *ret_items = dv_json_ref(items);
     return DV_OK;
 }
 
-/* From the handshake until the channel closes. */
-static enum dv_status talk_to(struct conversation *talk, struct dv_error *reterr)
+enum dv_status dv_session_follow(struct dv_session *session, const char *path, int64_t *last_id,
+    bool (*on_event)(void *user, int64_t id, const char *type, const struct dv_json *event),
+    void *user, struct dv_error *reterr)
 {
-    const struct dv_role_call *call = talk->call;
-
-    enum dv_status status = shake_hands(talk, reterr);
-    if (status == DV_OK && call->converse) {
-        status = call->converse(call->user, talk->child, reterr);
-        status = status == DV_NOT_FOUND || status == DV_CORRUPT ? DV_OK : status;
+    enum dv_status status = dv_session_connect(session, reterr);
+    while (status == DV_OK) {
+        struct dv_error gone;
+        status = dv_client_follow(dv_connection_client(session->connection), path, last_id,
+            on_event, user, &gone);
+        if (status == DV_OK) {
+            return DV_OK;
+        }
+        if (status != DV_UNAVAILABLE || !dv_connection_is_local(session->connection)) {
+            return dv_fail(reterr, status, "%s", gone.text);
+        }
+        status = dv_connection_renew(session->connection, reterr);
     }
-    return status == DV_OK ? listen_to(talk, reterr) : status;
+    return status;
 }
 
-/* The conversation is over, the child has ended: what has become of it? */
-static enum dv_status judge(struct conversation *talk, struct dv_error *reterr)
+enum dv_status dv_session_scratch(
+    struct dv_session *session, struct dv_scratch *ret_scratch, struct dv_error *reterr)
 {
-    const struct dv_child_exit *end = &talk->outcome.end;
-    char text[80];
+    const char *temporary = getenv("TMPDIR");
+    char parent[DV_PATH_SIZE];
 
-    if (talk->has_failed) {
-        return dv_fail(reterr, talk->failure.status, "%s", talk->failure.text);
-    }
-    if (talk->has_result && !end->is_signal && end->code == 0) {
-        return DV_OK;
-    }
-    talk->outcome.reason = end->reason;
-    talk->outcome.has_died = end->is_signal;
-    dv_child_exit_text(end, text);
-    return dv_fail(reterr, end->reason == DV_FAILURE_OOM ? DV_NOMEM : DV_IO, "dv %s %s",
-        talk->call->role, text);
-}
-
-enum dv_status dv_role_call(struct dv_session *session, const struct dv_role_call *call,
-    struct dv_role_outcome *ret_outcome, struct dv_error *reterr)
-{
-    struct conversation talk = {.session = session, .call = call};
-    const struct dv_child_options options = {.role = call->role,
-        .interrupt_fd = session->interrupt_fd,
-        .user = session,
-        .on_line = say_line};
-
-    assert(ret_outcome);
-    *ret_outcome = (struct dv_role_outcome){.reason = DV_FAILURE_ERROR};
-    enum dv_status status = dv_child_start(&options, &talk.child, reterr);
+    enum dv_status status = dv_session_connect(session, reterr);
     if (status != DV_OK) {
         return status;
     }
-    status = talk_to(&talk, reterr);
-    if (status != DV_OK) {
-        talk.outcome.reason = dv_failure_reason_from_status(status);
-    } else {
-        status = dv_child_wait(talk.child, END_TIMEOUT_MS, &talk.outcome.end, reterr);
-        status = status == DV_OK ? judge(&talk, reterr) : status;
-    }
-    if (status != DV_OK) {
-        /* One that has ended stays so. */
-        dv_child_stop(talk.child, STOP_GRACE_MS, &talk.outcome.end);
-    }
-    talk.child = dv_child_destroy(talk.child);
-    *ret_outcome = talk.outcome;
-    return status;
+    status = dv_connection_is_local(session->connection)
+                 ? dv_path_format(parent, reterr, "%s/cache", session->folder.path)
+                 : dv_path_format(
+                       parent, reterr, "%s", temporary && temporary[0] ? temporary : "/tmp");
+    return status == DV_OK ? dv_scratch_open(parent, ret_scratch, reterr) : status;
 }

@@ -20,13 +20,13 @@
 #define EVENT_SIZE_MAX (4u << 20)
 #define CONNECT_TIMEOUT_S 10L
 #define SILENCE_TIMEOUT_S 60L /* the server's heartbeat comes every 15 s */
-#define GONE_SECONDS 60.0     /* without an answer, a stream gives up */
-#define RETRY_MS 500
+#define RETRY_MS 200
 
 struct dv_client {
     char *url;
     char *authorization; /* a header; NULL: none */
     int interrupt_fd;
+    double patience;
     CURL *curl;
 };
 
@@ -56,6 +56,7 @@ enum dv_status dv_client_create(const struct dv_client_options *options,
         client->authorization = dv_strprintf("Authorization: Bearer %s", options->token);
     }
     client->interrupt_fd = options->interrupt_fd;
+    client->patience = options->patience;
     client->curl = curl_easy_init();
     if (!client->curl) {
         (void)dv_client_destroy(client);
@@ -74,6 +75,11 @@ struct dv_client *dv_client_destroy(struct dv_client *client)
         dv_free(client);
     }
     return NULL;
+}
+
+void dv_client_ignore_interrupts(struct dv_client *client)
+{
+    client->interrupt_fd = 0;
 }
 
 /* --- One exchange ----------------------------------------------------------------------------- */
@@ -440,12 +446,13 @@ static enum dv_status follow_once(
     return status;
 }
 
-enum dv_status dv_client_follow(struct dv_client *client, const char *path,
+enum dv_status dv_client_follow(struct dv_client *client, const char *path, int64_t *last_id,
     bool (*on_event)(void *user, int64_t id, const char *type, const struct dv_json *data),
     void *user, struct dv_error *reterr)
 {
     struct stream stream = {.on_event = on_event,
         .user = user,
+        .id = *last_id,
         .pending = DV_BUFFER_INIT(EVENT_SIZE_MAX),
         .data = DV_BUFFER_INIT(EVENT_SIZE_MAX)};
     uint64_t silent_since_ns = dv_clock_monotonic_ns();
@@ -462,7 +469,7 @@ enum dv_status dv_client_follow(struct dv_client *client, const char *path,
             silent_since_ns = dv_clock_monotonic_ns();
         }
         bool may_return = status == DV_OK || status == DV_UNAVAILABLE;
-        if (!may_return || dv_clock_seconds_since(silent_since_ns) > GONE_SECONDS) {
+        if (!may_return || dv_clock_seconds_since(silent_since_ns) > client->patience) {
             status = status == DV_OK ? dv_fail(reterr, DV_UNAVAILABLE, "the server closes the stream")
                                      : status;
             break;
@@ -471,9 +478,11 @@ enum dv_status dv_client_follow(struct dv_client *client, const char *path,
         dv_buffer_consume(&stream.pending, stream.pending.size);
         dv_buffer_consume(&stream.data, stream.data.size);
         stream.type[0] = '\0';
-        struct pollfd poller = {.fd = client->interrupt_fd > 0 ? client->interrupt_fd : -1, .events = POLLIN};
+        struct pollfd poller = {
+            .fd = client->interrupt_fd > 0 ? client->interrupt_fd : -1, .events = POLLIN};
         (void)poll(&poller, 1, RETRY_MS);
     }
+    *last_id = stream.id;
     dv_buffer_finish(&stream.pending);
     dv_buffer_finish(&stream.data);
     return status;

@@ -22,11 +22,15 @@ struct dv_client_options {
     const char *url;   /* "http://127.0.0.1:8080" */
     const char *token; /* "dv_..."; NULL: none */
     int interrupt_fd;  /* when readable, calls end with DV_CANCELLED; 0: none */
+    double patience;   /* seconds without an answer after which a stream is given up */
 };
 
 DV_MUST_CHECK enum dv_status dv_client_create(const struct dv_client_options *options,
     struct dv_client **ret_client, struct dv_error *reterr);
 struct dv_client *dv_client_destroy(struct dv_client *client);
+
+/* From now on calls are made to their end: for what is left to say after an interrupt. */
+void dv_client_ignore_interrupts(struct dv_client *client);
 
 /*
  * One call. `body` NULL: none. The answer (the caller's) may be NULL where there is none. A problem
@@ -49,10 +53,12 @@ DV_MUST_CHECK enum dv_status dv_client_download(
     struct dv_client *client, const char *path, const char *file_path, struct dv_error *reterr);
 
 /*
- * Follow an SSE stream until `on_event` returns false or the stream's end; a lost connection is
- * taken up again with Last-Event-ID, for at most a minute without an answer (then DV_UNAVAILABLE).
+ * Follow an SSE stream from the event after `*last_id` until `on_event` returns false; a lost
+ * connection is taken up again with Last-Event-ID, until nothing was heard for as long as the
+ * client's patience (then DV_UNAVAILABLE). `*last_id` becomes that of the last event.
  */
 DV_MUST_CHECK enum dv_status dv_client_follow(struct dv_client *client, const char *path,
+    int64_t *last_id,
     bool (*on_event)(void *user, int64_t id, const char *type, const struct dv_json *data),
     void *user, struct dv_error *reterr);
 

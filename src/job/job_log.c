@@ -54,7 +54,9 @@ static void drop(struct dv_job_log *log, size_t count)
         dv_free((void *)log->lines[i].text);
     }
     log->count -= count;
-    memmove(log->lines, log->lines + count, log->count * sizeof(*log->lines));
+    if (log->count > 0) { /* with none there may be no array either */
+        memmove(log->lines, log->lines + count, log->count * sizeof(*log->lines));
+    }
 }
 
 struct dv_job_log *dv_job_log_destroy(struct dv_job_log *log)

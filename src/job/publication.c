@@ -45,7 +45,11 @@ static enum dv_status set_place(
         model_folder, (long long)publication->version);
 
     if (status == DV_OK) {
-        dv_json_set_string(publication->result, "model_path", publication->place);
+        const char *slash = strrchr(model_folder, '/');
+        DV_CLEANUP(dv_freep)
+        char *path = dv_strprintf("models/%s/versions/%lld", slash ? slash + 1 : model_folder,
+            (long long)publication->version);
+        dv_json_set_string(publication->result, "model_path", path);
     }
     return status;
 }

@@ -18,7 +18,7 @@
 struct dv_json;
 
 struct dv_publication {
-    struct dv_json *result; /* the worker's, with the model's place as "model_path" */
+    struct dv_json *result; /* the worker's, with the model's place in DATA as "model_path" */
     int64_t version;
     bool is_partial;          /* of a job that was cancelled */
     char place[DV_PATH_SIZE]; /* DATA/models/{id}/versions/{n} */

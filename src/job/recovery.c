@@ -15,6 +15,7 @@
 #include "store/datasets.h"
 #include "store/jobs.h"
 #include "store/models.h"
+#include "store/tokens.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -188,11 +189,21 @@ static bool read_id(const struct found *found, char ret_id[static DV_UUID_TEXT_S
     return dv_uuid_is_valid(ret_id);
 }
 
+/* It was deleted since the names were read: its note is seen to, or was. */
+static bool is_on_its_way_out(struct dv_recovery *recovery, const char *path)
+{
+    bool has_note = false;
+
+    enum dv_status status = dv_trash_has(recovery->context->store,
+        path + strlen(recovery->context->data_folder) + 1, &has_note, NULL);
+    return (status == DV_OK && has_note) || !dv_path_exists(path);
+}
+
 static void carry_out(struct dv_recovery *recovery, enum verdict verdict, const char *path)
 {
     struct dv_error error = {0};
 
-    if (verdict == VERDICT_SPEAK_OF) {
+    if (verdict == VERDICT_SPEAK_OF && !is_on_its_way_out(recovery, path)) {
         dv_log(DV_LOG_WARNING,
             "%s is in no row of the database, and is left as it is: is this another database's "
             "data folder?",

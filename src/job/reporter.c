@@ -181,8 +181,10 @@ static enum dv_status write_epochs(struct dv_reporter *reporter)
         done += status != DV_UNAVAILABLE;
     }
     reporter->epoch_count -= done;
-    memmove(reporter->epochs, reporter->epochs + done,
-        reporter->epoch_count * sizeof(*reporter->epochs));
+    if (reporter->epoch_count > 0) { /* with none there may be no array either */
+        memmove(reporter->epochs, reporter->epochs + done,
+            reporter->epoch_count * sizeof(*reporter->epochs));
+    }
     return status;
 }
 

@@ -51,8 +51,7 @@ struct dv_supervisor {
     struct dv_job_context context;
     struct dv_recovery *recovery;
     uint32_t running_jobs_max;
-    bool is_new_jobs_only;
-    char started_at[DV_TIME_TEXT_SIZE];
+    const char *jobs_since; /* NULL: whatever waits */
     int wake_fd;
 
     struct dv_errand *trainings[RUNNING_JOBS_MAX];
@@ -116,9 +115,8 @@ enum dv_status dv_supervisor_create(const struct dv_supervisor_options *options,
         .silence_seconds =
             options->silence_seconds > 0 ? options->silence_seconds : SILENCE_SECONDS_DEFAULT};
     supervisor->running_jobs_max = clamp_jobs(options->running_jobs_max);
-    supervisor->is_new_jobs_only = options->is_new_jobs_only;
+    supervisor->jobs_since = options->jobs_since;
     (void)pthread_mutex_init(&supervisor->lock, NULL);
-    dv_clock_now_text(supervisor->started_at);
     supervisor->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     enum dv_status status = supervisor->wake_fd >= 0
                                 ? recover(supervisor, reterr)
@@ -260,11 +258,10 @@ static void find_room(
 
 static enum dv_status claim(struct dv_supervisor *supervisor, struct dv_error *reterr)
 {
-    const char *since = supervisor->is_new_jobs_only ? supervisor->started_at : NULL;
-
     while (supervisor->training_count < supervisor->running_jobs_max) {
         struct dv_json *row = NULL;
-        enum dv_status status = dv_jobs_claim(supervisor->context.store, since, &row, reterr);
+        enum dv_status status = dv_jobs_claim(
+            supervisor->context.store, supervisor->jobs_since, &row, reterr);
         if (status != DV_OK) {
             return status == DV_NOT_FOUND ? DV_OK : status;
         }

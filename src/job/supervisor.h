@@ -28,7 +28,7 @@ struct dv_supervisor_options {
     const char *data_folder;    /* absolute; borrowed */
     const char *program;        /* what to start as children; NULL: this one */
     uint32_t running_jobs_max;  /* 0: 1 */
-    bool is_new_jobs_only;      /* leave what was queued before this server alone */
+    const char *jobs_since;     /* leave alone what was queued before (RFC 3339); NULL: nothing */
     int64_t thread_count;       /* of one worker, where its job does not say; 0: all processors */
     int64_t memory_max;         /* bytes of private memory of one worker; 0: what the machine has */
     uint32_t silence_seconds;   /* after which a child is looked at more closely; 0: 600 */

@@ -50,25 +50,16 @@ void dv_sweeper_add(struct dv_sweeper *sweeper, const char *hidden_path)
     sweeper->paths[sweeper->count++] = dv_strdup(hidden_path);
 }
 
-/* "DATA/jobs/{id}" to "DATA/jobs/.{another id}". */
-static enum dv_status hidden_path_of(
-    const char *path, char ret_path[static DV_PATH_SIZE], struct dv_error *reterr)
+enum dv_status dv_sweeper_hide_in(struct dv_sweeper *sweeper, const char *path,
+    const char *folder, struct dv_error *reterr)
 {
-    const char *slash = strrchr(path, '/');
-    char id[DV_UUID_TEXT_SIZE];
-
-    assert(slash);
-    dv_uuid_make(id);
-    return dv_path_format(ret_path, reterr, "%.*s/.%s", (int)(slash - path), path, id);
-}
-
-enum dv_status dv_sweeper_hide(
-    struct dv_sweeper *sweeper, const char *path, struct dv_error *reterr)
-{
-    char hidden[DV_PATH_SIZE];
+    char hidden[DV_PATH_SIZE], id[DV_UUID_TEXT_SIZE];
 
     assert(sweeper);
-    enum dv_status status = hidden_path_of(path, hidden, reterr);
+    assert(path);
+    assert(folder);
+    dv_uuid_make(id);
+    enum dv_status status = dv_path_format(hidden, reterr, "%s/.%s", folder, id);
     if (status == DV_OK) {
         status = dv_file_rename(path, hidden, reterr);
     }
@@ -79,6 +70,17 @@ enum dv_status dv_sweeper_hide(
         dv_sweeper_add(sweeper, hidden);
     }
     return status;
+}
+
+enum dv_status dv_sweeper_hide(
+    struct dv_sweeper *sweeper, const char *path, struct dv_error *reterr)
+{
+    char folder[DV_PATH_SIZE];
+    const char *slash = strrchr(path, '/');
+
+    assert(slash);
+    enum dv_status status = dv_path_format(folder, reterr, "%.*s", (int)(slash - path), path);
+    return status == DV_OK ? dv_sweeper_hide_in(sweeper, path, folder, reterr) : status;
 }
 
 bool dv_sweeper_step(struct dv_sweeper *sweeper)

@@ -23,6 +23,13 @@ struct dv_sweeper *dv_sweeper_destroy(struct dv_sweeper *sweeper);
 DV_MUST_CHECK enum dv_status dv_sweeper_hide(
     struct dv_sweeper *sweeper, const char *path, struct dv_error *reterr);
 
+/*
+ * The same with the folder in which it is hidden, DATA/{kind}: for what lies so deep that the next
+ * start would not see it.
+ */
+DV_MUST_CHECK enum dv_status dv_sweeper_hide_in(struct dv_sweeper *sweeper, const char *path,
+    const char *folder, struct dv_error *reterr);
+
 /* Have something hidden removed. */
 void dv_sweeper_add(struct dv_sweeper *sweeper, const char *hidden_path);
 

@@ -110,13 +110,18 @@ static void drop_publication(struct dv_training *training)
     }
 }
 
-/* Take what is being published out of the registry, unless a row of a version speaks of it. */
+/*
+ * Take what is being published out of the registry, unless a row of a version speaks of it. It is
+ * hidden where the next server looks for what this one did not come to remove.
+ */
 static void withdraw(struct dv_training *training)
 {
+    const struct dv_job_context *context = training->errand.context;
+    DV_CLEANUP(dv_freep) char *models = dv_strprintf("%s/models", context->data_folder);
     struct dv_error error = {0};
 
     if (training->publication.result && training->publication.version > training->highest_version &&
-        dv_sweeper_hide(training->errand.context->sweeper, training->publication.place, &error) !=
+        dv_sweeper_hide_in(context->sweeper, training->publication.place, models, &error) !=
             DV_OK) {
         dv_log(DV_LOG_WARNING, "%s", error.text);
     }
@@ -272,7 +277,8 @@ void dv_training_publish(struct dv_training *training)
         dv_training_fail(training, dv_failure_reason_from_status(status), error.text);
     } else {
         ending->result = dv_json_ref(training->publication.result);
-        memcpy(ending->model_path, training->publication.place, sizeof(ending->model_path));
+        (void)dv_text_copy(ending->model_path, sizeof(ending->model_path),
+            dv_json_get_string(ending->result, "model_path", ""));
         end(training, training->is_partial ? DV_ENDING_CANCELLED : DV_ENDING_COMPLETED);
     }
 }

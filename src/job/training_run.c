@@ -63,7 +63,7 @@ enum dv_status dv_training_start_worker(
         .job_folder = folder->work,
         .cache_folder = folder->plans,
         .previous_failure = training->restarts > 0 ? previous : NULL,
-        .attempt = training->restarts,
+        .attempt = training->fence, /* restarts are counted anew when the job is resumed */
         .thread_count = dv_job_folder_thread_count(folder),
         .memory_max = context->memory_max};
 

@@ -282,6 +282,11 @@ void dv_pack_closep(struct dv_pack **pack)
 
 /* --- Queries ------------------------------------------------------------------------------ */
 
+uint32_t dv_pack_file_count(const struct dv_pack *pack)
+{
+    return pack->file_count;
+}
+
 uint32_t dv_pack_class_count(const struct dv_pack *pack)
 {
     return pack->class_count;

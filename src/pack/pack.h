@@ -47,6 +47,9 @@ DV_MUST_CHECK enum dv_status dv_pack_open(
 struct dv_pack *dv_pack_close(struct dv_pack *pack);
 void dv_pack_closep(struct dv_pack **pack);
 
+/* How many files packs/ has, numbered from 0. */
+uint32_t dv_pack_file_count(const struct dv_pack *pack);
+
 uint32_t dv_pack_class_count(const struct dv_pack *pack);
 const char *dv_pack_class_name(const struct dv_pack *pack, uint32_t class_index);
 

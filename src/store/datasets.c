@@ -11,12 +11,16 @@
 
 #define NOUN "data set"
 #define TOPIC "datasets"
+#define COLUMNS                                                                                    \
+    "id, name, description, domain, task, metadata, readiness, progress, total_samples, "          \
+    "size_bytes, file_path, classes, findings, finding_counts, content_hash, source_hash, error, " \
+    "created_at, updated_at"
 
 static const struct dv_list_sort sorts[] = {
-    {"created_at", false},
-    {"updated_at", false},
-    {"name", false},
-    {NULL, false},
+    {"created_at", DV_LIST_TIME},
+    {"updated_at", DV_LIST_TIME},
+    {"name", DV_LIST_TEXT},
+    {0},
 };
 
 /* --- Reading ---------------------------------------------------------------------------------- */
@@ -27,19 +31,20 @@ enum dv_status dv_datasets_get(
     const struct dv_sql_value values[] = {dv_sql_text(id)};
 
     return dv_store_read_one(
-        store, NOUN, "SELECT * FROM datasets WHERE id = $1", values, 1, ret_row, reterr);
+        store, NOUN, "SELECT " COLUMNS " FROM datasets WHERE id = $1", values, 1, ret_row, reterr);
 }
 
 enum dv_status dv_datasets_list(struct dv_store *store, const struct dv_dataset_filter *filter,
     const struct dv_page *page, struct dv_json **ret_list, struct dv_error *reterr)
 {
     struct dv_list list = {
-        .columns = "*", .from = "datasets", .sorts = sorts, .id = "id", .default_sort = "-created_at"};
-    char pattern[1024];
+        .columns = COLUMNS, .from = "datasets", .sorts = sorts, .id = "id", .default_sort = "-created_at"};
+    char pattern[DV_LIST_PATTERN_SIZE];
 
     dv_list_add(&list, "domain = $$", dv_sql_text(filter->domain));
     dv_list_add(&list, "readiness = $$", dv_sql_text(filter->readiness));
-    dv_list_add_search(&list, "name", "description", filter->search, pattern);
+    dv_list_add_search(
+        &list, "name || ' ' || coalesce(description, '')", filter->search, pattern);
     return dv_list_run(store, &list, page, ret_list, reterr);
 }
 
@@ -71,7 +76,7 @@ static enum dv_status get_within(
     const struct dv_sql_value values[] = {dv_sql_text(id)};
 
     return dv_store_write_one(
-        store, NOUN, "SELECT * FROM datasets WHERE id = $1", values, 1, ret_row, reterr);
+        store, NOUN, "SELECT " COLUMNS " FROM datasets WHERE id = $1", values, 1, ret_row, reterr);
 }
 
 static struct dv_json *make_event(const char *readiness, const char *error)
@@ -111,6 +116,9 @@ enum dv_status dv_datasets_create(struct dv_store *store, const char *id,
     if (status == DV_OK) {
         status = get_within(store, id, &result, reterr);
     }
+    if (status == DV_OK) {
+        status = dv_list_note_search(store, TOPIC, result, reterr);
+    }
     return dv_store_end_row(store, status, result, ret_row, reterr);
 }
 
@@ -136,6 +144,9 @@ enum dv_status dv_datasets_update(struct dv_store *store, const char *id,
         values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
     if (status == DV_OK) {
         status = get_within(store, id, &result, reterr);
+    }
+    if (status == DV_OK) {
+        status = dv_list_note_search(store, TOPIC, result, reterr);
     }
     if (status == DV_OK) {
         status = dv_store_event(store, TOPIC, id, "updated", NULL, NULL, reterr);

@@ -19,14 +19,14 @@
 #define NOUN "job"
 
 static const struct dv_list_sort sorts[] = {
-    {"created_at", false},
-    {"queued_at", false},
-    {"updated_at", false},
-    {"priority", true},
-    {NULL, false},
+    {"created_at", DV_LIST_TIME},
+    {"queued_at", DV_LIST_TIME},
+    {"updated_at", DV_LIST_TIME},
+    {"priority", DV_LIST_INTEGER},
+    {0},
 };
 
-static const struct dv_list_sort run_sorts[] = {{"iteration", true}, {NULL, false}};
+static const struct dv_list_sort run_sorts[] = {{"iteration", DV_LIST_INTEGER}, {0}};
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 
@@ -81,6 +81,20 @@ static enum dv_status check_dataset(struct dv_store *store, const char *id, stru
     return status;
 }
 
+static enum dv_status check_queue(struct dv_store *store, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
+
+    enum dv_status status = dv_store_write(store,
+        "SELECT count(*) AS count FROM jobs WHERE status = 'pending'", NULL, 0, &rows, NULL, reterr);
+    int64_t count = dv_json_get_integer(dv_json_at(rows, 0), "count", 0);
+    if (status == DV_OK && count >= DV_JOBS_PENDING_MAX) {
+        return dv_fail(reterr, DV_UNAVAILABLE, "%lld jobs wait already: try again when some are done",
+            (long long)count);
+    }
+    return status;
+}
+
 static enum dv_status insert_model(
     struct dv_store *store, const struct dv_job_row *job, const char *now, struct dv_error *reterr)
 {
@@ -89,7 +103,10 @@ static enum dv_status insert_model(
         dv_sql_text(job->id), dv_sql_bool(false), dv_sql_text(now)};
 
     struct dv_json *data = dv_json_object();
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = dv_json_object();
 
+    dv_json_set_string(row, "id", job->model_id);
+    dv_json_set_string(row, "name", job->model_name);
     dv_json_set_string(data, "status", "queued");
     dv_json_set_string(data, "name", job->model_name);
     dv_json_set_string(data, "job_id", job->id);
@@ -97,6 +114,9 @@ static enum dv_status insert_model(
         "INSERT INTO models (id, name, task, status, strategy, dataset_id, job_id, is_partial, "
         "created_at, updated_at) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $8)",
         values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
+    if (status == DV_OK) {
+        status = dv_list_note_search(store, "models", row, reterr);
+    }
     if (status != DV_OK) {
         dv_json_unref(data);
         return status;
@@ -139,6 +159,9 @@ enum dv_status dv_jobs_create(struct dv_store *store, const struct dv_job_row *j
         return status;
     }
     status = check_dataset(store, job->dataset_id, reterr);
+    if (status == DV_OK) {
+        status = check_queue(store, reterr);
+    }
     if (status == DV_OK) {
         status = insert_model(store, job, now, reterr);
     }

@@ -41,8 +41,9 @@ struct dv_job_row {
 
 /*
  * The job `pending` and its model `queued`, in one transaction.
- * DV_NOT_FOUND: no such data set; DV_CONFLICT: it is not ready.
+ * DV_NOT_FOUND: no such data set; DV_CONFLICT: it is not ready; DV_UNAVAILABLE: too many wait.
  */
+#define DV_JOBS_PENDING_MAX 10000
 DV_MUST_CHECK enum dv_status dv_jobs_create(struct dv_store *store, const struct dv_job_row *job,
     struct dv_json **ret_row, struct dv_error *reterr);
 DV_MUST_CHECK enum dv_status dv_jobs_get(struct dv_store *store, const char *id,

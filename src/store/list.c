@@ -8,6 +8,8 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/fold.h"
+#include "base/hash.h"
 #include "base/text.h"
 #include "store/store_impl.h"
 
@@ -17,7 +19,6 @@
 
 #define QUERY_SIZE_MAX 8192u
 #define CURSOR_SIZE_MAX 2000u
-#define PATTERN_SIZE 1024u
 
 /* --- Clauses ---------------------------------------------------------------------------------- */
 
@@ -45,33 +46,58 @@ void dv_list_add(struct dv_list *list, const char *clause, struct dv_sql_value v
     list->where[used] = '\0';
 }
 
-void dv_list_add_search(struct dv_list *list, const char *first, const char *second,
-    const char *text, char ret_pattern[static PATTERN_SIZE])
+/* With what LIKE takes as its own escaped; false: it does not fit. */
+static bool write_pattern(const char *text, char ret_pattern[static DV_LIST_PATTERN_SIZE])
 {
-    char clause[256];
     size_t size = 0;
 
-    if (!text) {
-        return;
-    }
     ret_pattern[size++] = '%';
-    for (; *text && size + 3 < PATTERN_SIZE; text++) {
+    for (; *text; text++) {
+        if (size + 4 > DV_LIST_PATTERN_SIZE) {
+            return false;
+        }
         if (*text == '%' || *text == '_' || *text == '\\') {
             ret_pattern[size++] = '\\';
         }
         ret_pattern[size++] = *text;
     }
-    /* Never end within a character. */
-    while (*text && size > 1 && ((unsigned char)ret_pattern[size - 1] & 0x80)) {
-        size--;
-    }
     ret_pattern[size++] = '%';
     ret_pattern[size] = '\0';
-    (void)snprintf(clause, sizeof(clause),
-        "(lower(%s) LIKE lower($$) ESCAPE '\\' OR lower(coalesce(%s, '')) LIKE lower($$) ESCAPE "
-        "'\\')",
-        first, second);
+    return true;
+}
+
+void dv_list_add_search(struct dv_list *list, const char *plain, const char *text,
+    char ret_pattern[static DV_LIST_PATTERN_SIZE])
+{
+    char clause[160];
+
+    if (!text) {
+        return;
+    }
+    DV_CLEANUP(dv_freep) char *folded = dv_text_fold(text);
+    if (!write_pattern(folded, ret_pattern)) {
+        list->is_too_long = true;
+        return;
+    }
+    (void)snprintf(
+        clause, sizeof(clause), "coalesce(search, lower(%s)) LIKE $$ ESCAPE '\\'", plain);
     dv_list_add(list, clause, dv_sql_text(ret_pattern));
+}
+
+enum dv_status dv_list_note_search(
+    struct dv_store *store, const char *table, const struct dv_json *row, struct dv_error *reterr)
+{
+    /* No search can be for both at once: a line's end is in no pattern that a person types. */
+    DV_CLEANUP(dv_freep)
+    char *text = dv_strprintf("%s\n%s", dv_json_get_string(row, "name", ""),
+        dv_json_get_string(row, "description", ""));
+    DV_CLEANUP(dv_freep) char *folded = dv_text_fold(text);
+    DV_CLEANUP(dv_freep)
+    char *query = dv_strprintf("UPDATE %s SET search = $2 WHERE id = $1", table);
+    const struct dv_sql_value values[] = {
+        dv_sql_text(dv_json_get_string(row, "id", "")), dv_sql_text(folded)};
+
+    return dv_store_write(store, query, values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
 }
 
 /* --- Cursors ---------------------------------------------------------------------------------- */
@@ -137,26 +163,48 @@ static enum dv_status choose_order(const struct dv_list *list, const char *wante
         list->default_sort);
 }
 
+/* "2026-01-31T23:59:59.999Z"; the database has the last word on the day. */
+static bool is_time(const char *text)
+{
+    static const char shape[] = "0000-00-00T00:00:00.000Z";
+    bool is_like = strlen(text) == strlen(shape);
+
+    for (size_t i = 0; is_like && shape[i]; i++) {
+        is_like = shape[i] == '0' ? text[i] >= '0' && text[i] <= '9' : text[i] == shape[i];
+    }
+    return is_like;
+}
+
+static bool is_of_type(const struct dv_json *value, enum dv_list_type type)
+{
+    switch (type) {
+    case DV_LIST_INTEGER:
+        return dv_json_is_integer(value);
+    case DV_LIST_TIME:
+        return is_time(dv_json_to_string(value, ""));
+    default:
+        return dv_json_is_string(value);
+    }
+}
+
 /* WHERE and values of a page that begins after the cursor; `cursor` holds the texts. */
 static enum dv_status add_cursor(struct dv_list *list, const struct order *order,
     const struct dv_json *cursor, struct dv_error *reterr)
 {
     const struct dv_json *value = dv_json_at(cursor, 1);
     const struct dv_json *id = dv_json_at(cursor, 2);
-    bool has_type =
-        order->sort->is_integer ? dv_json_is_integer(value) : dv_json_is_string(value);
     char clause[160];
 
-    if (dv_json_count(cursor) != 3 || !has_type || dv_json_is_null(id) ||
+    if (dv_json_count(cursor) != 3 || !is_of_type(value, order->sort->type) ||
+        !dv_uuid_is_valid(dv_json_to_string(id, "")) ||
         !dv_text_equal(dv_json_to_string(dv_json_at(cursor, 0), ""), order->sort->name)) {
         return dv_fail(reterr, DV_INVALID,
             "the cursor is of no page of this list: take next_cursor as it was given");
     }
-    list->values[list->count++] = order->sort->is_integer
+    list->values[list->count++] = order->sort->type == DV_LIST_INTEGER
                                       ? dv_sql_integer(dv_json_to_integer(value, 0))
                                       : dv_sql_text(dv_json_to_string(value, ""));
-    list->values[list->count++] = dv_json_is_integer(id) ? dv_sql_integer(dv_json_to_integer(id, 0))
-                                                         : dv_sql_text(dv_json_to_string(id, ""));
+    list->values[list->count++] = dv_sql_text(dv_json_to_string(id, ""));
     (void)snprintf(clause, sizeof(clause), " AND (%s, %s) %c ($%zu, $%zu)", order->sort->name,
         list->id, order->is_falling ? '<' : '>', list->count - 1, list->count);
     size_t used = strlen(list->where);
@@ -226,6 +274,10 @@ enum dv_status dv_list_run(struct dv_store *store, const struct dv_list *list,
     int64_t total = 0;
 
     assert(page->limit >= 1);
+    if (list->is_too_long) {
+        return dv_fail(reterr, DV_INVALID, "search is too long: at most %u bytes are looked for",
+            DV_LIST_PATTERN_SIZE / 2);
+    }
     enum dv_status status = choose_order(list, page->sort, &order, reterr);
     if (status == DV_OK) {
         status = count_all(store, list, &total, reterr);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fold.h"
 #include "base/text.h"
 #include "store/store_impl.h"
 
@@ -12,13 +13,25 @@
 
 static const char *const levels[] = {"error", "warning", "info", "debug"};
 
-static const struct dv_list_sort log_sorts[] = {{"id", true}, {NULL, false}};
+static const struct dv_list_sort log_sorts[] = {{"id", DV_LIST_INTEGER}, {0}};
 
 /* --- Log lines -------------------------------------------------------------------------------- */
+
+/* NULL for one that the database folds itself: they are many, and most are ASCII. */
+static char *fold_line(const char *text)
+{
+    bool is_ascii = true;
+
+    for (const char *at = text; *at; at++) {
+        is_ascii = is_ascii && (unsigned char)*at < 0x80;
+    }
+    return is_ascii ? NULL : dv_text_fold(text);
+}
 
 static enum dv_status append_line(struct dv_store *store, const char *job_id,
     const struct dv_log_line *line, struct dv_error *reterr)
 {
+    DV_CLEANUP(dv_freep) char *folded = fold_line(line->text);
     struct dv_json *data = dv_json_object();
     char now[DV_TIME_TEXT_SIZE];
     int64_t id = 0;
@@ -29,11 +42,12 @@ static enum dv_status append_line(struct dv_store *store, const char *job_id,
     dv_json_set_string(data, "text", line->text);
     enum dv_status status = dv_store_event(store, "jobs", job_id, "log", data, &id, reterr);
     const struct dv_sql_value values[] = {dv_sql_integer(id), dv_sql_text(job_id), dv_sql_text(now),
-        dv_sql_text(line->level), dv_sql_text(line->source), dv_sql_text(line->text)};
+        dv_sql_text(line->level), dv_sql_text(line->source), dv_sql_text(line->text),
+        dv_sql_text(folded)};
     if (status == DV_OK) {
         status = dv_store_write(store,
-            "INSERT INTO training_logs (id, job_id, at, level, source, text) "
-            "VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO training_logs (id, job_id, at, level, source, text, search) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
             values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
     }
     return status;
@@ -75,12 +89,12 @@ enum dv_status dv_logs_list(struct dv_store *store, const char *job_id,
     const struct dv_log_filter *filter, const struct dv_page *page, struct dv_json **ret_list,
     struct dv_error *reterr)
 {
-    struct dv_list list = {.columns = "*",
+    struct dv_list list = {.columns = "id, job_id, at, level, source, text",
         .from = "training_logs",
         .sorts = log_sorts,
         .id = "job_id",
         .default_sort = "id"};
-    char pattern[1024];
+    char pattern[DV_LIST_PATTERN_SIZE];
 
     dv_list_add(&list, "job_id = $$", dv_sql_text(job_id));
     if (filter->level) {
@@ -89,7 +103,7 @@ enum dv_status dv_logs_list(struct dv_store *store, const char *job_id,
     if (filter->after > 0) {
         dv_list_add(&list, "id > $$", dv_sql_integer(filter->after));
     }
-    dv_list_add_search(&list, "text", "text", filter->search, pattern);
+    dv_list_add_search(&list, "text", filter->search, pattern);
     return dv_list_run(store, &list, page, ret_list, reterr);
 }
 

@@ -10,5 +10,6 @@ dv_schema_\number:
 
 .section .rodata
 schema 0001
+schema 0002
 
 .section .note.GNU-stack, "", @progbits

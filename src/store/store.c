@@ -18,8 +18,11 @@
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #define READERS_MAX 4u
+#define OUTCOME_SECONDS_MAX 5.0 /* to learn whether a COMMIT without an answer has happened */
+#define OUTCOME_PAUSE_MS 50u
 
 struct reader {
     struct dv_sql *sql; /* NULL: not open */
@@ -30,6 +33,7 @@ struct dv_store {
     char *url;
     char instance[DV_UUID_TEXT_SIZE];
     const char *kind;
+    bool is_to_read; /* there is never a writer */
 
     pthread_mutex_t write_lock;
     struct dv_sql *writer; /* NULL: lost */
@@ -54,6 +58,17 @@ static enum dv_status open_connection(const struct dv_store *store, bool is_read
     return dv_sql_open(&options, ret_sql, reterr);
 }
 
+static struct dv_store *create(const char *url)
+{
+    struct dv_store *store = dv_alloc(sizeof(*store));
+
+    store->url = dv_strdup(url);
+    (void)pthread_mutex_init(&store->write_lock, NULL);
+    (void)pthread_mutex_init(&store->read_lock, NULL);
+    (void)pthread_cond_init(&store->reader_is_free, NULL);
+    return store;
+}
+
 enum dv_status dv_store_open(const char *url, const char *instance, struct dv_store **ret_store,
     struct dv_error *reterr)
 {
@@ -61,12 +76,8 @@ enum dv_status dv_store_open(const char *url, const char *instance, struct dv_st
     assert(dv_uuid_is_valid(instance));
     assert(ret_store);
 
-    struct dv_store *store = dv_alloc(sizeof(*store));
-    store->url = dv_strdup(url);
+    struct dv_store *store = create(url);
     (void)dv_text_copy(store->instance, sizeof(store->instance), instance);
-    (void)pthread_mutex_init(&store->write_lock, NULL);
-    (void)pthread_mutex_init(&store->read_lock, NULL);
-    (void)pthread_cond_init(&store->reader_is_free, NULL);
     enum dv_status status = open_connection(store, false, &store->writer, reterr);
     if (status == DV_OK) {
         status = dv_migrate(store->writer, reterr);
@@ -76,6 +87,28 @@ enum dv_status dv_store_open(const char *url, const char *instance, struct dv_st
         return status;
     }
     store->kind = dv_sql_kind(store->writer);
+    *ret_store = store;
+    return DV_OK;
+}
+
+enum dv_status dv_store_open_to_read(
+    const char *url, struct dv_store **ret_store, struct dv_error *reterr)
+{
+    assert(url);
+    assert(ret_store);
+
+    struct dv_store *store = create(url);
+    struct dv_sql **reader = &store->readers[0].sql;
+    store->is_to_read = true;
+    enum dv_status status = open_connection(store, true, reader, reterr);
+    if (status == DV_OK) {
+        status = dv_migrate_check(*reader, reterr);
+    }
+    if (status != DV_OK) {
+        (void)dv_store_close(store);
+        return status;
+    }
+    store->kind = dv_sql_kind(*reader);
     *ret_store = store;
     return DV_OK;
 }
@@ -185,6 +218,47 @@ enum dv_status dv_store_read(struct dv_store *store, const char *text,
     return status;
 }
 
+/* The rows of one of the queries that the connection has for this; NULL: no more of them. */
+static enum dv_status ask_for_damage(struct dv_store *store, size_t index,
+    struct dv_json **ret_rows, struct dv_error *reterr)
+{
+    struct reader *reader = take_reader(store);
+    enum dv_status status =
+        reader->sql ? DV_OK : open_connection(store, true, &reader->sql, reterr);
+    const char *query = status == DV_OK ? dv_sql_damage_query(reader->sql, index) : NULL;
+
+    if (query) {
+        status = dv_sql_run(reader->sql, query, NULL, 0, ret_rows, NULL, reterr);
+    }
+    return_reader(store, reader);
+    return status;
+}
+
+enum dv_status dv_store_find_damage(
+    struct dv_store *store, struct dv_json **ret_sentences, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *sentences = dv_json_array();
+
+    for (size_t i = 0;; i++) {
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
+        enum dv_status status = ask_for_damage(store, i, &rows, reterr);
+        if (status != DV_OK) {
+            return status;
+        }
+        if (!rows) {
+            break;
+        }
+        for (size_t r = 0; r < dv_json_count(rows); r++) {
+            const char *text = dv_json_get_string(dv_json_at(rows, r), "damage", "a row that is no text");
+            if (!dv_text_equal(text, "ok")) {
+                dv_json_append(sentences, dv_json_text(text));
+            }
+        }
+    }
+    *ret_sentences = dv_json_ref(sentences);
+    return DV_OK;
+}
+
 static enum dv_status take_only(
     const char *noun, const struct dv_json *rows, struct dv_json **ret_row, struct dv_error *reterr)
 {
@@ -236,6 +310,9 @@ static void drop_lost_writer(struct dv_store *store)
 
 enum dv_status dv_store_begin(struct dv_store *store, struct dv_error *reterr)
 {
+    if (store->is_to_read) {
+        return dv_fail(reterr, DV_DENIED, "the database was opened to read only");
+    }
     (void)pthread_mutex_lock(&store->write_lock);
     store->last_event = 0;
     store->has_event_lock = false;
@@ -300,12 +377,63 @@ enum dv_status dv_store_event(struct dv_store *store, const char *topic, const c
     return status;
 }
 
+/* One question on a connection of its own, which stays the writer's. */
+static enum dv_status ask_outcome(struct dv_store *store, const char *note,
+    enum dv_sql_outcome *ret_outcome, struct dv_error *reterr)
+{
+    drop_lost_writer(store);
+    enum dv_status status =
+        store->writer ? DV_OK : open_connection(store, false, &store->writer, reterr);
+    return status == DV_OK ? dv_sql_find_outcome(store->writer, note, ret_outcome, reterr) : status;
+}
+
+/*
+ * The connection was lost between COMMIT and its answer: `status` would be the answer if it had not
+ * happened. The transaction of a connection that is gone ends soon, one way or the other.
+ */
+static enum dv_status find_out(
+    struct dv_store *store, const char *note, enum dv_status status, struct dv_error *reterr)
+{
+    uint64_t began_ns = dv_clock_monotonic_ns();
+    enum dv_sql_outcome outcome = DV_SQL_UNDER_WAY;
+
+    while (ask_outcome(store, note, &outcome, NULL) != DV_OK || outcome == DV_SQL_UNDER_WAY) {
+        if (dv_clock_seconds_since(began_ns) > OUTCOME_SECONDS_MAX) {
+            break;
+        }
+        (void)usleep(OUTCOME_PAUSE_MS * 1000u);
+    }
+    if (outcome == DV_SQL_COMMITTED) {
+        return DV_OK;
+    }
+    return outcome == DV_SQL_ABORTED
+               ? status
+               : dv_fail(reterr, DV_UNAVAILABLE,
+                     "the database went away before it said whether this was written: look first "
+                     "before you try again");
+}
+
+static enum dv_status commit(struct dv_store *store, struct dv_error *reterr)
+{
+    char note[DV_SQL_NOTE_SIZE];
+
+    enum dv_status status = dv_sql_note_transaction(store->writer, note, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    status = dv_sql_commit(store->writer, reterr);
+    if (status != DV_OK && note[0] && dv_sql_is_lost(store->writer)) {
+        status = find_out(store, note, status, reterr);
+    }
+    return status;
+}
+
 enum dv_status dv_store_end(struct dv_store *store, enum dv_status status, struct dv_error *reterr)
 {
     if (status == DV_OK) {
-        status = dv_sql_commit(store->writer, reterr);
+        status = commit(store, reterr);
     }
-    if (status != DV_OK) {
+    if (status != DV_OK && store->writer) {
         dv_sql_rollback(store->writer);
     }
     int64_t event = status == DV_OK ? store->last_event : 0;

@@ -13,9 +13,13 @@
  * change of state is one compare-and-set and one row in `events` in the same transaction.
  *
  * Statuses everywhere: DV_NOT_FOUND no such row; DV_CONFLICT the state does not allow it;
- * DV_UNAVAILABLE the database is away (nothing was acknowledged: reconnect is tried with the next
- * call); DV_NO_SPACE its disk is full; DV_CORRUPT it is damaged; DV_INVALID a name already taken
- * or a bad cursor, as each function says.
+ * DV_UNAVAILABLE the database is away and nothing was written (reconnect is tried with the next
+ * call); DV_NO_SPACE its disk is full; DV_CORRUPT it is damaged; DV_INVALID a name already taken or
+ * a bad cursor, as each function says.
+ *
+ * When the connection dies before a COMMIT is answered, another one is asked what became of it: a
+ * write that has happened is DV_OK. Only where the database stays away for seconds does
+ * DV_UNAVAILABLE leave it open, and its message says so.
  *
  * Life:    dv_store_open() (creates and migrates), calls, dv_store_close().
  * Threads: any number may call; writers wait for each other, readers use connections of their own.
@@ -35,6 +39,14 @@ struct dv_store;
  */
 DV_MUST_CHECK enum dv_status dv_store_open(const char *url, const char *instance,
     struct dv_store **ret_store, struct dv_error *reterr);
+
+/*
+ * The same to look only, beside a server that may be at work: nothing is migrated, and writing is
+ * DV_DENIED. DV_UNSUPPORTED: the schema is not this program's.
+ */
+DV_MUST_CHECK enum dv_status dv_store_open_to_read(
+    const char *url, struct dv_store **ret_store, struct dv_error *reterr);
+
 struct dv_store *dv_store_close(struct dv_store *store);
 void dv_store_closep(struct dv_store **store);
 
@@ -43,6 +55,13 @@ const char *dv_store_kind(const struct dv_store *store);
 
 /* One trivial query, and whether the writer can write: for health. */
 DV_MUST_CHECK enum dv_status dv_store_check(struct dv_store *store, struct dv_error *reterr);
+
+/*
+ * What the database says is wrong with itself, an array of sentences, the caller's: empty when it
+ * is whole, or when this kind has no such question. Reads all of it.
+ */
+DV_MUST_CHECK enum dv_status dv_store_find_damage(
+    struct dv_store *store, struct dv_json **ret_sentences, struct dv_error *reterr);
 
 /*
  * Called after each commit that wrote events, with the highest event id, from the writing thread

@@ -74,10 +74,11 @@ const char *dv_store_instance(const struct dv_store *store);
 
 #define DV_LIST_VALUES_MAX 12
 
-/* What a list may be sorted by: a column that is never null, and how its values are compared. */
+/* What a list may be sorted by: a column that is never null, and what its values are. */
+enum dv_list_type { DV_LIST_TEXT, DV_LIST_TIME, DV_LIST_INTEGER };
 struct dv_list_sort {
     const char *name; /* "created_at"; NULL at the end */
-    bool is_integer;
+    enum dv_list_type type;
 };
 
 /* A query that grows: clauses are added, then it is run. */
@@ -85,8 +86,9 @@ struct dv_list {
     const char *columns; /* what is selected */
     const char *from;
     const struct dv_list_sort *sorts;
-    const char *id; /* the column that breaks ties: unique; "id" */
+    const char *id; /* the column that breaks ties: a unique UUID; "id" */
     const char *default_sort;
+    bool is_too_long; /* what is searched for */
     char where[1024];
     struct dv_sql_value values[DV_LIST_VALUES_MAX];
     size_t count;
@@ -95,9 +97,17 @@ struct dv_list {
 /* AND `clause`, in which "$$" stands for `value`; does nothing when the value is null. */
 void dv_list_add(struct dv_list *list, const char *clause, struct dv_sql_value value);
 
-/* AND one of `columns` (two) holds the text, in any case; NULL: does nothing. */
-void dv_list_add_search(struct dv_list *list, const char *first, const char *second,
-    const char *text, char ret_pattern[static 1024]);
+/*
+ * AND the column `search` has the text in it, in any case, or where that is null the expression
+ * `plain` does; NULL: does nothing. The pattern is the list's until it has run.
+ */
+#define DV_LIST_PATTERN_SIZE 2048u
+void dv_list_add_search(struct dv_list *list, const char *plain, const char *text,
+    char ret_pattern[static DV_LIST_PATTERN_SIZE]);
+
+/* Within: set the column `search` of a row of `table` to what its name and description are. */
+DV_MUST_CHECK enum dv_status dv_list_note_search(
+    struct dv_store *store, const char *table, const struct dv_json *row, struct dv_error *reterr);
 
 DV_MUST_CHECK enum dv_status dv_list_run(struct dv_store *store, const struct dv_list *list,
     const struct dv_page *page, struct dv_json **ret_list, struct dv_error *reterr);

@@ -122,6 +122,20 @@ enum dv_status dv_trash_list(
     return DV_OK;
 }
 
+enum dv_status dv_trash_has(
+    struct dv_store *store, const char *path, bool *ret_has, struct dv_error *reterr)
+{
+    const struct dv_sql_value values[] = {dv_sql_text(path)};
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
+
+    enum dv_status status =
+        dv_store_read(store, "SELECT path FROM trash WHERE path = $1", values, 1, &rows, reterr);
+    if (status == DV_OK) {
+        *ret_has = dv_json_count(rows) > 0;
+    }
+    return status;
+}
+
 enum dv_status dv_trash_remove(struct dv_store *store, const char *path, struct dv_error *reterr)
 {
     const struct dv_sql_value values[] = {dv_sql_text(path)};

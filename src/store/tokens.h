@@ -28,6 +28,8 @@ DV_MUST_CHECK enum dv_status dv_sessions_delete(
 /* Paths under DATA to be removed, and the note that one has been. */
 DV_MUST_CHECK enum dv_status dv_trash_list(
     struct dv_store *store, struct dv_json **ret_paths, struct dv_error *reterr);
+DV_MUST_CHECK enum dv_status dv_trash_has(
+    struct dv_store *store, const char *path, bool *ret_has, struct dv_error *reterr);
 DV_MUST_CHECK enum dv_status dv_trash_remove(
     struct dv_store *store, const char *path, struct dv_error *reterr);
 

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/folder_hash.h"
 #include "base/json.h"
 #include "format/model_file.h"
 #include "spec/arch.h"
@@ -234,8 +235,14 @@ static enum dv_status finish(const struct dv_train_task *task, const char *strat
     DV_CLEANUP(dv_json_unrefp)
     struct dv_json *result = make_result(task, strategy_name, trained, metrics);
 
+    char hash[DV_SHA256_TEXT_SIZE];
+
     enum dv_status status = write_model(task, strategy_name, trained, result, reterr);
     if (status == DV_OK) {
+        status = dv_folder_hash(task->options->model_folder, hash, NULL, reterr);
+    }
+    if (status == DV_OK) {
+        dv_json_set_string(result, "content_hash", hash);
         *ret_result = dv_json_ref(result);
     }
     return status;

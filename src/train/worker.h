@@ -63,8 +63,8 @@ struct dv_train_options {
     uint32_t thread_count; /* 0: all cores */
     /*
      * Why the worker before this one ended ("oom", ...; NULL: there was none, or it was stopped),
-     * and how many there were. Whether to try again the caller has decided, what to change is
-     * decided here: after "oom" half the batch.
+     * and the number of this one, which no other of the job has. Whether to try again the caller
+     * has decided, what to change is decided here: after "oom" half the batch.
      */
     const char *previous_failure;
     int64_t attempt;

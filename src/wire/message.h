@@ -66,7 +66,7 @@ struct dv_message_job {
     const char *job_folder;        /* optional, writable: what the role makes */
     const char *cache_folder;      /* optional, writable: what it may keep for others */
     const char *previous_failure;  /* optional: why the attempt before this one ended */
-    int64_t attempt;               /* 0 at first */
+    int64_t attempt;               /* higher than those before it: no other of the job has it */
     int64_t thread_count;          /* 0: all processors */
     int64_t memory_max;            /* bytes of private memory; 0: as much as the machine has */
     const struct dv_json *options; /* an object; small, the rest is in the job's folder */

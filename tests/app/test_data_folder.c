@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/data_folder.h"
 #include "base/alloc.h"
-#include "base/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,38 +34,25 @@ static int remove_root(void **state)
     return status == DV_OK ? 0 : -1;
 }
 
-static void put_record(const char *root, const char *id, const char *created_at)
+static void put_folder(const char *root, const char *name)
 {
-    struct dv_json *record = dv_json_object();
     char path[DV_PATH_SIZE];
 
-    assert_int_equal(dv_path_format(path, NULL, "%s/datasets/%s", root, id), DV_OK);
+    assert_int_equal(dv_path_format(path, NULL, "%s/datasets", root), DV_OK);
     assert_int_equal(dv_folder_make(path, NULL), DV_OK);
-    assert_int_equal(dv_path_format(path, NULL, "%s/datasets/%s/r.json", root, id), DV_OK);
-    dv_json_set_string(record, "id", id);
-    dv_json_set_string(record, "created_at", created_at);
-    assert_int_equal(dv_record_write(path, record, NULL), DV_OK);
-    dv_json_unref(record);
-}
-
-/* A folder that is locked, as every test but one needs it. */
-static void open_locked(const char *root, struct dv_data_folder *ret_folder)
-{
-    assert_int_equal(dv_data_folder_open(root, ret_folder, NULL), DV_OK);
-    assert_int_equal(dv_data_folder_lock(ret_folder, NULL), DV_OK);
+    assert_int_equal(dv_path_format(path, NULL, "%s/datasets/%s", root, name), DV_OK);
+    assert_int_equal(dv_folder_make(path, NULL), DV_OK);
 }
 
 static void looking_makes_nothing(void **state)
 {
     struct dv_data_folder folder;
-    struct dv_json *records;
     char path[DV_PATH_SIZE];
+    char *url;
 
     assert_int_equal(dv_path_format(path, NULL, "%s/new", (const char *)*state), DV_OK);
     assert_int_equal(dv_data_folder_open(path, &folder, NULL), DV_OK);
-    assert_int_equal(dv_data_folder_records(&folder, "datasets", "r.json", &records, NULL), DV_OK);
-    assert_int_equal(dv_json_count(records), 0);
-    dv_json_unref(records);
+    assert_int_equal(dv_data_folder_find_server(&folder, &url, NULL), DV_NOT_FOUND);
     assert_false(dv_path_exists(path));
     assert_int_equal(dv_data_folder_lock(&folder, NULL), DV_OK);
     assert_true(dv_path_exists(path));
@@ -88,80 +74,26 @@ static void a_path_that_roles_could_not_be_told_is_refused(void **state)
 }
 
 /* Written by a role that was taken over: what it says of itself is not believed. */
-static void a_record_that_names_another_id_is_damaged(void **state)
-{
-    static const char *const texts[] = {
-        "{\"id\":\"../../elsewhere\"}", "{\"id\":7}", "{}", "[]", "", "{\"id\":\"" ID_B "\"}"};
-    struct dv_data_folder folder;
-    struct dv_json *record = NULL;
-    struct dv_json *records;
-    char path[DV_PATH_SIZE];
-
-    open_locked(*state, &folder);
-    put_record(*state, ID_A, "2026-01-01T00:00:00.000Z");
-    assert_int_equal(dv_path_format(path, NULL, "%s/datasets/" ID_A "/r.json", folder.path), DV_OK);
-    for (size_t i = 0; i < DV_ARRAY_SIZE(texts); i++) {
-        assert_int_equal(dv_file_write(path, texts[i], strlen(texts[i]), NULL), DV_OK);
-        assert_int_not_equal(
-            dv_data_folder_record(&folder, "datasets", ID_A, "r.json", &record, NULL), DV_OK);
-        assert_null(record);
-        assert_int_equal(
-            dv_data_folder_records(&folder, "datasets", "r.json", &records, NULL), DV_OK);
-        assert_int_equal(dv_json_count(records), 0);
-        dv_json_unref(records);
-    }
-    dv_data_folder_close(&folder);
-}
-
 static void a_scratch_folder_lives_as_long_as_it_is_used(void **state)
 {
     struct dv_data_folder folder;
     struct dv_scratch scratch;
+    char parent[DV_PATH_SIZE];
 
-    open_locked(*state, &folder);
+    assert_int_equal(dv_data_folder_open(*state, &folder, NULL), DV_OK);
+    assert_int_equal(dv_data_folder_lock(&folder, NULL), DV_OK); /* makes DATA */
+    assert_int_equal(dv_path_format(parent, NULL, "%s/cache", folder.path), DV_OK);
     dv_data_folder_close(&folder);
-    assert_int_equal(dv_scratch_open(&folder, &scratch, NULL), DV_OK);
+    assert_int_equal(dv_scratch_open(parent, &scratch, NULL), DV_OK);
     assert_int_equal(dv_data_folder_lock(&folder, NULL), DV_OK);
     assert_true(dv_path_exists(scratch.path));
     dv_data_folder_close(&folder);
     dv_file_closep(&scratch.fd); /* as when its command is killed */
     assert_int_equal(dv_data_folder_lock(&folder, NULL), DV_OK);
     assert_false(dv_path_exists(scratch.path));
-    assert_int_equal(dv_scratch_open(&folder, &scratch, NULL), DV_OK);
+    assert_int_equal(dv_scratch_open(parent, &scratch, NULL), DV_OK);
     dv_scratch_close(&scratch);
     assert_false(dv_path_exists(scratch.path));
-    dv_data_folder_close(&folder);
-}
-
-static void records_come_in_the_order_they_were_made(void **state)
-{
-    struct dv_data_folder folder;
-    struct dv_json *records;
-
-    assert_int_equal(dv_data_folder_open(*state, &folder, NULL), DV_OK);
-    put_record(*state, ID_A, "2026-02-01T00:00:00.000Z");
-    put_record(*state, ID_B, "2026-01-01T00:00:00.000Z");
-    put_record(*state, "no-id", "2026-01-01T00:00:00.000Z");
-    assert_int_equal(dv_data_folder_records(&folder, "datasets", "r.json", &records, NULL), DV_OK);
-    assert_int_equal(dv_json_count(records), 2);
-    assert_string_equal(dv_json_get_string(dv_json_at(records, 0), "id", ""), ID_B);
-    dv_json_unref(records);
-    dv_data_folder_close(&folder);
-}
-
-static void an_id_is_never_a_path(void **state)
-{
-    struct dv_data_folder folder;
-    struct dv_json *record;
-    struct dv_error error;
-
-    assert_int_equal(dv_data_folder_open(*state, &folder, NULL), DV_OK);
-    assert_int_equal(
-        dv_data_folder_record(&folder, "datasets", "../datasets/" ID_A, "r.json", &record, &error),
-        DV_NOT_FOUND);
-    assert_int_equal(
-        dv_data_folder_record(&folder, "datasets", ID_A, "r.json", &record, &error), DV_NOT_FOUND);
-    assert_string_equal(error.text, "there is no dataset " ID_A);
     dv_data_folder_close(&folder);
 }
 
@@ -171,15 +103,13 @@ static void what_a_killed_command_left_is_swept_and_the_rest_stays(void **state)
     char path[DV_PATH_SIZE];
 
     assert_int_equal(dv_data_folder_open(*state, &folder, NULL), DV_OK);
-    put_record(*state, ID_A, "2026-01-01T00:00:00.000Z");
-    put_record(*state, "." ID_B, "2026-01-01T00:00:00.000Z");
+    put_folder(*state, ID_A);
+    put_folder(*state, "." ID_B);
     assert_int_equal(dv_data_folder_lock(&folder, NULL), DV_OK);
     assert_int_equal(dv_path_format(path, NULL, "%s/datasets/." ID_B, folder.path), DV_OK);
     assert_false(dv_path_exists(path));
     assert_int_equal(dv_path_format(path, NULL, "%s/datasets/" ID_A, folder.path), DV_OK);
     assert_true(dv_path_exists(path));
-    assert_int_equal(dv_data_folder_delete(&folder, "datasets", ID_A, NULL), DV_OK);
-    assert_false(dv_path_exists(path));
     dv_data_folder_close(&folder);
 }
 
@@ -200,6 +130,24 @@ static void a_second_command_is_told_who_holds_the_folder(void **state)
     dv_data_folder_close(&second);
 }
 
+static void a_server_is_found_by_its_lock_while_it_lives(void **state)
+{
+    struct dv_data_folder server, command;
+    char *url;
+
+    assert_int_equal(dv_data_folder_open(*state, &server, NULL), DV_OK);
+    assert_int_equal(dv_data_folder_open(*state, &command, NULL), DV_OK);
+    assert_int_equal(dv_data_folder_lock(&server, NULL), DV_OK);
+    assert_int_equal(dv_data_folder_find_server(&command, &url, NULL), DV_UNAVAILABLE);
+    assert_int_equal(dv_data_folder_name_server(&server, "http://127.0.0.1:8080", NULL), DV_OK);
+    assert_int_equal(dv_data_folder_find_server(&command, &url, NULL), DV_OK);
+    assert_string_equal(url, "http://127.0.0.1:8080");
+    dv_free(url);
+    dv_data_folder_close(&server);
+    assert_int_equal(dv_data_folder_find_server(&command, &url, NULL), DV_NOT_FOUND);
+    dv_data_folder_close(&command);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_root, remove_root)
 
 int main(void)
@@ -207,12 +155,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(looking_makes_nothing),
         TEST(a_path_that_roles_could_not_be_told_is_refused),
-        TEST(a_record_that_names_another_id_is_damaged),
         TEST(a_scratch_folder_lives_as_long_as_it_is_used),
-        TEST(records_come_in_the_order_they_were_made),
-        TEST(an_id_is_never_a_path),
         TEST(what_a_killed_command_left_is_swept_and_the_rest_stays),
         TEST(a_second_command_is_told_who_holds_the_folder),
+        TEST(a_server_is_found_by_its_lock_while_it_lives),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/folder_hash.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -216,6 +217,50 @@ static void two_may_remove_the_same_folder(void **state)
     }
 }
 
+static void put(const char *place, const char *name, const char *text)
+{
+    char file[DV_PATH_SIZE];
+
+    assert_int_equal(dv_path_format(file, NULL, "%s/%s", place, name), DV_OK);
+    assert_int_equal(dv_file_write(file, text, strlen(text), NULL), DV_OK);
+}
+
+static void the_hash_of_a_folder_is_of_names_and_bytes(void **state)
+{
+    /* Of two files, what is in them, and what the hash of the first is compared with. */
+    static const struct {
+        const char *first_name, *first, *second_name, *second;
+        bool is_same;
+    } cases[] = {
+        {"a", "one", "b", "two", true},
+        {"b", "two", "a", "one", true}, /* whatever came first */
+        {"a", "one", "b", "twO", false},
+        {"a", "onet", "b", "wo", false}, /* bytes that moved over */
+        {"a", "one", "c", "two", false},
+        {"ab", "one", "b", "two", false},
+        {"a", "two", "b", "one", false},
+    };
+    char tree[DV_PATH_SIZE], inner[DV_PATH_SIZE];
+    char expected[DV_SHA256_TEXT_SIZE] = "", hash[DV_SHA256_TEXT_SIZE];
+    uint64_t size;
+
+    (void)state;
+    assert_int_equal(dv_path_format(tree, NULL, "%s/hashed", folder), DV_OK);
+    assert_int_equal(dv_path_format(inner, NULL, "%s/inner", tree), DV_OK);
+    assert_int_equal(dv_folder_hash(tree, hash, &size, NULL), DV_NOT_FOUND);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(dv_folder_make(tree, NULL), DV_OK);
+        put(tree, cases[i].first_name, cases[i].first);
+        put(tree, cases[i].second_name, cases[i].second);
+        assert_int_equal(dv_folder_hash(tree, i == 0 ? expected : hash, &size, NULL), DV_OK);
+        assert_int_equal(size, 6);
+        assert_true(i == 0 || (strcmp(hash, expected) == 0) == cases[i].is_same);
+        assert_int_equal(dv_folder_make(inner, NULL), DV_OK);
+        assert_int_equal(dv_folder_hash(tree, hash, &size, NULL), DV_CORRUPT);
+        assert_int_equal(dv_folder_remove(tree, NULL), DV_OK);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +272,7 @@ int main(void)
         cmocka_unit_test(a_new_folder_is_made_durable_in_the_one_above),
         cmocka_unit_test(what_is_no_regular_file_is_refused_without_waiting),
         cmocka_unit_test(two_may_remove_the_same_folder),
+        cmocka_unit_test(the_hash_of_a_folder_is_of_names_and_bytes),
     };
 
     return cmocka_run_group_tests_name("file", tests, set_up, tear_down);

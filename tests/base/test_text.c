@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/alloc.h"
+#include "base/fold.h"
 #include "base/macro.h"
 #include "base/text.h"
 
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <wctype.h>
 
 #include <cmocka.h>
 
@@ -103,6 +107,72 @@ static void sizes_read_well(void **state)
     assert_string_equal(text, "18.4 EB");
 }
 
+static void expect_fold(const char *text, const char *expected)
+{
+    DV_CLEANUP(dv_freep) char *folded = dv_text_fold(text);
+
+    assert_string_equal(folded, expected);
+}
+
+static void case_is_folded_in_every_script(void **state)
+{
+    (void)state;
+    expect_fold("", "");
+    expect_fold("Birds OF Prey 7!", "birds of prey 7!");
+    expect_fold("GRÖSSE", "grösse");
+    expect_fold("Größe", "grösse");
+    expect_fold("ẞ", "ss");
+    expect_fold("ΟΔΟΣ", "οδοσ"); /* a sigma at the end of a word is a sigma */
+    expect_fold("οδος", "οδοσ");
+    expect_fold("ПТИЦЫ", "птицы");
+    expect_fold("ÀÉÎÕÜŒŠŽŸ", "àéîõüœšžÿ");
+    expect_fold("ȺȾȺȾ", "ⱥⱦⱥⱦ"); /* which grows */
+    expect_fold("Ꭰꭰ𐐀", "ᎠᎠ𐐨");
+    expect_fold("日本語 한국어 العربية", "日本語 한국어 العربية");
+    expect_fold("a\xff\xc3(\xe0\x80\x80\xc3", "a\xff\xc3(\xe0\x80\x80\xc3");
+}
+
+static size_t encode(uint32_t c, char ret_text[static 5])
+{
+    size_t length = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+    for (size_t i = length; i-- > 1; c >>= 6) {
+        ret_text[i] = (char)(0x80 | (c & 0x3f));
+    }
+    ret_text[0] = (char)(length == 1 ? c : (0xf00 >> length & 0xff) | c);
+    ret_text[length] = '\0';
+    return length;
+}
+
+/* The C library's opinion, where it has one: every letter is found by its capital. */
+static void a_letter_and_its_capital_fold_to_the_same(void **state)
+{
+    locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    char text[5], capital[5];
+    unsigned count = 0;
+
+    (void)state;
+    if (!locale) {
+        skip();
+    }
+    for (uint32_t c = 1; c < 0x110000; c++) {
+        bool is_surrogate = c >= 0xd800 && c < 0xe000;
+        uint32_t upper = (uint32_t)towupper_l((wint_t)c, locale);
+        if (is_surrogate || c == 0x131) { /* the dotless i, whose capital is another letter's too */
+            continue;
+        }
+        (void)encode(c, text);
+        (void)encode(upper, capital);
+        DV_CLEANUP(dv_freep) char *folded = dv_text_fold(text);
+        DV_CLEANUP(dv_freep) char *again = dv_text_fold(folded);
+        assert_string_equal(folded, again);
+        expect_fold(capital, folded);
+        count += upper != c;
+    }
+    freelocale(locale);
+    assert_true(count > 1300);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +182,8 @@ int main(void)
         cmocka_unit_test(what_is_no_utf8_or_would_move_a_cursor_is_replaced),
         cmocka_unit_test(copies_into_a_field_end_with_a_nul_and_say_if_they_were_cut),
         cmocka_unit_test(sizes_read_well),
+        cmocka_unit_test(case_is_folded_in_every_script),
+        cmocka_unit_test(a_letter_and_its_capital_fold_to_the_same),
     };
 
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);

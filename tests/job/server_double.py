@@ -159,6 +159,11 @@ class Server:
     def log_texts(self, number):
         return [line["text"] for line in self.ask("list_logs", id=number)["items"]]
 
+    def journal(self, number):
+        """What was decided in the course of a job that is not completed."""
+        path = self.data / "jobs" / number / "work" / "journal.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
     # --- What is there
 
     def children(self, role=None):
@@ -171,7 +176,7 @@ class Server:
         return found[0] if found else None
 
     def model_folder(self, number):
-        return pathlib.Path(self.ask("get_model", id=self.job(number)["model_id"])["model_path"])
+        return self.data / self.ask("get_model", id=self.job(number)["model_id"])["model_path"]
 
     def weights(self, number):
         return hashlib.sha256((self.model_folder(number) / "weights.safetensors").read_bytes()).hexdigest()
@@ -192,6 +197,15 @@ class Server:
         for name in datasets:
             assert (self.data / "datasets" / name / "dataset.json").exists()
             assert (self.data / "datasets" / name / "manifest.bin").exists()
+        self.check_bytes()
+
+    def check_bytes(self):
+        """The program's own opinion, which reads every byte; this test's own files lie beside them."""
+        command = [self.program, "doctor", "--fsck", "--json", "--data", self.data, "--db", self.url]
+        report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout)
+        own = ("dv.sqlite", "dv.sqlite-wal", "dv.sqlite-shm", "server.log", "filler")
+        findings = [item for item in report["findings"] if item["path"] not in own]
+        assert not findings, findings
 
 
 def make_database(data):

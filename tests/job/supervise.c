@@ -9,6 +9,7 @@
  */
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -221,6 +222,7 @@ static bool take_option(struct dv_supervisor_options *options, const char *text)
 {
     static const char *const names[] = {
         "running_jobs_max=", "new_only=", "thread_count=", "memory_max=", "silence_seconds="};
+    static char now[DV_TIME_TEXT_SIZE];
     int64_t value;
 
     for (size_t i = 0; i < DV_ARRAY_SIZE(names); i++) {
@@ -229,7 +231,10 @@ static bool take_option(struct dv_supervisor_options *options, const char *text)
             continue;
         }
         options->running_jobs_max = i == 0 ? (uint32_t)value : options->running_jobs_max;
-        options->is_new_jobs_only = i == 1 ? value != 0 : options->is_new_jobs_only;
+        if (i == 1 && value != 0) {
+            dv_clock_now_text(now);
+            options->jobs_since = now;
+        }
         options->thread_count = i == 2 ? value : options->thread_count;
         options->memory_max = i == 3 ? value : options->memory_max;
         options->silence_seconds = i == 4 ? (uint32_t)value : options->silence_seconds;

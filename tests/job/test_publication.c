@@ -84,7 +84,8 @@ static void check_published(const struct dv_publication *publication)
     assert_int_equal(publication->version, 3);
     assert_false(publication->is_partial);
     assert_string_equal(publication->place, place);
-    assert_string_equal(dv_json_get_string(publication->result, "model_path", ""), place);
+    assert_string_equal(dv_json_get_string(publication->result, "model_path", ""),
+        "models/m/versions/3");
     assert_true(dv_json_get_number(publication->result, "accuracy", 0.0) == 0.5);
     assert_int_equal(dv_path_format(file, NULL, "%s/weights", place), DV_OK);
     assert_true(dv_path_exists(file));

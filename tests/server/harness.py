@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
+import uuid
 
 SETTLED = ("completed", "failed", "cancelled")
 
@@ -36,11 +37,22 @@ class Answer:
         return json.loads(self.body)
 
 
+def new_database(address):
+    """A database of a test's own beside the one at `address`: a data folder and a database belong to each other."""
+    if not address:
+        return None
+    name = f"dv_{uuid.uuid4().hex}"
+    subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", address, "-c", f"CREATE DATABASE {name}"], check=True)
+    parts = urllib.parse.urlsplit(address)
+    return urllib.parse.urlunsplit(parts._replace(path=f"/{name}"))
+
+
 class Server:
     """Started at once; `database` as of --db, None: SQLite in the data folder."""
 
     def __init__(self, program, database=None, root=None, options=()):
         self.program = program
+        self.database = database
         self.owns_root = root is None
         self.root = pathlib.Path(root or tempfile.mkdtemp(prefix="dv-server-"))
         self.data = self.root / "data"
@@ -108,6 +120,25 @@ class Server:
         body = b"".join(parts) + content + f"\r\n--{boundary}--\r\n".encode()
         return self.call("POST", "/api/datasets", raw=body,
                          headers={"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+    def fsck(self):
+        """What `dv doctor --fsck` says of the data folder, with the server or without it."""
+        command = [self.program, "doctor", "--fsck", "--json", "--data", self.data,
+                   *(["--db", self.database] if self.database else [])]
+        result = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
+        report = json.loads(result.stdout)
+        if result.returncode != (1 if report.get("findings") else 0):
+            raise AssertionError(f"exit status {result.returncode}: {result.stdout}")
+        return report
+
+    def assert_whole(self, seconds=20):
+        """Nothing is wrong, and what is on its way out goes by itself."""
+        def look():
+            report = self.fsck()
+            if report["findings"]:
+                raise AssertionError(json.dumps(report["findings"], indent=1))
+            return not report["left_overs"]
+        wait_for(look, "the removal of all that is left over", seconds)
 
     def ready_dataset(self, archive, name="pictures"):
         answer = self.upload(archive, name)

@@ -76,6 +76,16 @@ class Storm:
                     self.failures.append(repr(problem))
                 time.sleep(0.05)
 
+    def doubt(self):
+        """What is under way is nothing wrong, whoever has just been killed."""
+        while not self.is_over:
+            try:
+                for finding in self.server.fsck()["findings"]:
+                    self.failures.append(f"fsck in the storm: {finding}")
+            except AssertionError as problem:
+                self.failures.append(f"fsck in the storm: {problem}")
+            time.sleep(0.2)
+
     def unfinished(self):
         return sum(self.server.get(f"/api/jobs?status={status}&limit=1")["total"] for status in ("pending", "running"))
 
@@ -130,7 +140,8 @@ class Storm:
             cursor = f"&cursor={page['next_cursor']}"
 
     def check_files(self):
-        """Every row has its folder and every folder its row; nothing is half-made; no upload is left."""
+        """Every row has its folder and every folder its row; nothing is half-made; no upload is left. That is our own
+        look at it; dv doctor --fsck, which reads every byte, has the last word."""
         for noun in ("datasets", "models", "jobs"):
             rows = self.ids(noun)
             folder = self.server.data / noun
@@ -140,15 +151,18 @@ class Storm:
                 self.failures.append(f"{noun} without files: {missing}")
         uploads = self.server.data / "uploads"
         wait_for(lambda: not uploads.exists() or not list(uploads.iterdir()), "the sweep of uploads", 20)
+        self.server.assert_whole()
 
     def run(self):
-        worker = threading.Thread(target=self.work)
-        worker.start()
+        threads = [threading.Thread(target=self.work), threading.Thread(target=self.doubt)]
+        for thread in threads:
+            thread.start()
         try:
             counts = self.rage()
         finally:
             self.is_over = True
-            worker.join()
+            for thread in threads:
+                thread.join()
         self.server.kill()
         self.server.start()
         self.check_jobs()

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import unittest
+import urllib.parse
 import uuid
 import zipfile
 
@@ -84,7 +85,9 @@ class Api(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
+        findings = cls.server.fsck()["findings"]
         cls.server.close()
+        assert not findings, findings
 
     @classmethod
     def call(cls, method, path, status, **options):
@@ -339,6 +342,31 @@ class Api(unittest.TestCase):
         number, kind, _ = next(self.server.events(f"{path}?follow=1"))
         self.assertEqual((number, kind), (everything["items"][0]["id"], "log"))
 
+    def test_logs_are_searched_in_any_case_as_a_list_and_as_a_stream(self):
+        architecture = {"name": "Größe", "layers": [{"op": "conv", "name": "c", "out": 4, "kernel": 3},
+                                                    {"op": "global_pool", "name": "p"}, {"op": "linear", "name": "head"}]}
+        job = self.call("POST", "/api/jobs", 201, body={"dataset_id": self.dataset["id"], **QUICK,
+                                                        "architecture": architecture})
+        self.assertEqual(self.server.wait_job(job["id"])["status"], "completed")
+        path = f"/api/jobs/{job['id']}/logs?search={urllib.parse.quote('GRÖSSE')}"
+        found = self.call("GET", path, 200)["items"]
+        self.assertEqual(len(found), 1)
+        number, _, value = next(self.server.events(f"{path}&follow=1"))
+        self.assertEqual((number, value["data"]["text"]), (found[0]["id"], found[0]["text"]))
+        self.assertIn("Größe", found[0]["text"])
+
+    def test_a_data_set_that_was_looked_at_frees_its_disk_when_it_is_deleted(self):
+        identifier = self.server.ready_dataset(self.archive, "looked at")["id"]
+        self.assertEqual(self.server.call("GET", f"/api/datasets/{identifier}/samples/0/image").status, 200)
+
+        def held():
+            links = pathlib.Path(f"/proc/{self.server.process.pid}/fd").iterdir()
+            return [link for link in links if os.path.lexists(link) and "/packs/" in os.readlink(link) and
+                    (identifier in os.readlink(link) or "(deleted)" in os.readlink(link))]
+        self.assertEqual(len(held()), 1)
+        self.call("DELETE", f"/api/datasets/{identifier}", 204)
+        self.assertEqual(held(), [])
+
     def test_a_stream_goes_on_after_the_last_event(self):
         path = f"/api/jobs/{self.job['id']}/events"
         whole = []
@@ -353,6 +381,47 @@ class Api(unittest.TestCase):
                 break  # cut after each one
         self.assertEqual(seen, whole)
         self.assertEqual(self.server.call("GET", path, headers={"Last-Event-ID": "x"}).status, 422)
+
+    def test_a_server_without_tokens_does_not_listen_to_other_sites(self):
+        server = Server(DV, options=["--no-auth"])
+        self.addCleanup(server.close)
+
+        def code(method, **headers):
+            named = {key.replace("_", "-"): value for key, value in headers.items()}
+            body = {"name": "x"} if method == "PUT" else None
+            return server.call(method, f"/api/datasets/{uuid.uuid4()}" if body else "/api/datasets", headers=named, body=body,
+                               token=False).status
+        self.assertEqual(code("GET"), 200)
+        self.assertEqual(code("PUT"), 404)  # heard: there is no such data set
+        own = f"{server.host}:{server.port}"
+        for host in (own, f"localhost:{server.port}", "LOCALHOST", "127.1.2.3", "[::1]:80"):
+            self.assertEqual(code("GET", Host=host), 200, host)
+        for host in ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "127.x",
+                     "10.0.0.1"):
+            self.assertEqual(code("GET", Host=host), 403, host)
+        self.assertEqual(code("PUT", Origin="http://evil.example"), 403)
+        self.assertEqual(code("PUT", Sec_Fetch_Site="cross-site"), 403)
+        self.assertEqual(code("PUT", Origin="null"), 403)
+        self.assertEqual(code("PUT", Origin=f"http://{own}"), 404)
+        self.assertEqual(code("PUT", Sec_Fetch_Site="same-origin"), 404)
+
+    def test_the_page_is_fetched_once(self):
+        tags = set()
+        for path in ("/", "/assets/app.css", "/assets/app.js", "/assets/docs.js", "/assets/icon.svg", "/api/docs",
+                     "/api/openapi.json"):
+            with self.subTest(path=path):
+                whole = self.server.call("GET", path)
+                self.assertEqual((whole.status, whole.headers["Cache-Control"]), (200, "no-cache"))
+                self.assertGreater(len(whole.body), 100)
+                self.assertIn("default-src 'none'", whole.headers["Content-Security-Policy"])
+                tags.add(whole.headers["ETag"])
+                again = self.server.call("GET", path, headers={"If-None-Match": whole.headers["ETag"]})
+                self.assertEqual((again.status, again.body), (304, b""))
+                self.assertEqual(again.headers["ETag"], whole.headers["ETag"])
+                other = self.server.call("GET", path, headers={"If-None-Match": '"another"'})
+                self.assertEqual((other.status, other.body), (200, whole.body))
+        self.assertEqual(len(tags), 7)
+        self.assertEqual(self.server.call("GET", "/assets/none.js").status, 404)
 
     def test_downloads_have_ranges_and_an_etag(self):
         path = f"/api/models/{self.model['id']}/download"

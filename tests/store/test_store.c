@@ -5,6 +5,7 @@
 #include "fixture.h"
 
 #include "base/alloc.h"
+#include "store/driver/sql.h"
 #include "store/tokens.h"
 
 #include <math.h>
@@ -89,6 +90,108 @@ static void a_search_takes_its_text_literally_and_in_any_case(void **state)
     assert_int_equal(count_found("\\"), 0);
 }
 
+static int64_t count_models(const char *text)
+{
+    const struct dv_model_filter filter = {.search = text};
+    const struct dv_page page = {.limit = 1};
+    struct dv_json *list = NULL;
+
+    ok(dv_models_list(store, &filter, &page, &list, &error));
+    int64_t count = dv_json_get_integer(list, "total", -1);
+    dv_json_unref(list);
+    return count;
+}
+
+static int64_t count_lines(const char *job_id, const char *text)
+{
+    const struct dv_log_filter filter = {.search = text};
+    const struct dv_page page = {.limit = 1};
+    struct dv_json *list = NULL;
+
+    ok(dv_logs_list(store, job_id, &filter, &page, &list, &error));
+    int64_t count = dv_json_get_integer(list, "total", -1);
+    dv_json_unref(list);
+    return count;
+}
+
+/* What is kept, what is searched for; words that no other test uses. */
+static const struct {
+    const char *text, *search;
+    bool is_found;
+} scripts[] = {
+    {"Größenklassen", "GRÖSSENKLASSEN", true},
+    {"GRÖSSENKLASSEN", "größenklassen", true},
+    {"Größenklassen", "grossenklassen", false}, /* an accent is not a matter of case */
+    {"Ärzte 7", "ärzte", true},
+    {"ärzte 7", "ÄRZTE 7", true},
+    {"ΟΔΟΣ ΠΟΥΛΙΑ", "οδός", false},
+    {"ΟΔΟΣ ΠΟΥΛΙΑ", "οδος πουλιά", false},
+    {"ΟΔΟΣ ΠΟΥΛΙΑ", "οδος πουλια", true},
+    {"Птицы Севера", "ПТИЦЫ СЕВЕРА", true},
+    {"ПТИЦЫ СЕВЕРА", "севера", true},
+    {"Çizgi 100%", "çIZGI 100%", true},
+    {"Çizgi 100%", "çizgi_100", false},
+    {"plain ASCII", "Plain ascii", true},
+};
+
+static void case_is_no_matter_in_any_script(void **state)
+{
+    struct job job;
+
+    (void)state;
+    make_job(&job, 0);
+    for (size_t i = 0; i < DV_ARRAY_SIZE(scripts); i++) {
+        const struct dv_dataset_fields as_name = {.name = scripts[i].text};
+        const struct dv_dataset_fields as_description = {
+            .name = "another", .description = scripts[i].text};
+        const struct dv_model_fields model = {.name = scripts[i].text};
+        const struct dv_log_line line = {"info", "worker", scripts[i].text};
+        const char *search = scripts[i].search;
+        struct job with_log, named;
+        struct dv_json *row = NULL;
+
+        ok(dv_datasets_update(store, job.dataset, &as_name, &row, &error));
+        assert_null(dv_json_get(row, "search"));
+        dv_json_unref(row);
+        assert_int_equal(count_found(search), scripts[i].is_found);
+        ok(dv_datasets_update(store, job.dataset, &as_description, &row, &error));
+        dv_json_unref(row);
+        assert_int_equal(count_found(search), scripts[i].is_found);
+        ok(dv_models_update(store, job.model, &model, &row, &error));
+        assert_null(dv_json_get(row, "search"));
+        assert_true(dv_json_is_array(dv_json_get(row, "versions")));
+        dv_json_unref(row);
+        assert_int_equal(count_models(search), scripts[i].is_found);
+        make_job(&with_log, 0);
+        ok(dv_logs_append(store, with_log.id, &line, 1, &error));
+        assert_int_equal(count_lines(with_log.id, search), scripts[i].is_found);
+        make_dataset(named.dataset, scripts[i].text, true); /* as it is made, without an update */
+        assert_int_equal(count_found(search), scripts[i].is_found ? 2 : 0);
+        ok(dv_datasets_delete(store, named.dataset, &error));
+    }
+}
+
+static void a_search_that_is_too_long_is_refused(void **state)
+{
+    const struct dv_page page = {.limit = 1};
+    struct dv_json *list = NULL;
+    char text[4000];
+
+    (void)state;
+    memset(text, '%', sizeof(text) - 1);
+    for (size_t size = 900; size < sizeof(text); size += 31) {
+        const struct dv_dataset_filter filter = {.search = text};
+        text[size] = '\0';
+        enum dv_status status = dv_datasets_list(store, &filter, &page, &list, NULL);
+        assert_true(status == DV_INVALID || (status == DV_OK && size <= 1024));
+        assert_true(status == DV_OK || size > 1000);
+        if (status == DV_OK) {
+            dv_json_unref(list);
+        }
+        text[size] = '%';
+    }
+}
+
 static void pages_show_each_row_once_whatever_comes_and_goes(void **state)
 {
     static const char *const sorts[] = {"name", "-name", "created_at", "-created_at"};
@@ -127,7 +230,14 @@ static void pages_show_each_row_once_whatever_comes_and_goes(void **state)
 
 static void a_cursor_that_is_none_is_refused(void **state)
 {
-    static const char *const cursors[] = {"", "x", "zz", "5b5d", "7b7d", "5b226e616d65222c312c325d", "5b"};
+    static const char *const cursors[] = {"", "x", "zz", "5b5d", "7b7d", "5b226e616d65222c312c325d", "5b",
+        /* ["created_at", "x", id], [.., a time, 5], [.., a time, "y"], [.., a time without its end, id], [another sort, ...] */
+        "5b22637265617465645f6174222c2278222c2231313131313131312d313131312d343131312d383131312d313131313131313131313131225d",
+        "5b22637265617465645f6174222c22323032362d30312d30315430303a30303a30302e3030305a222c355d",
+        "5b22637265617465645f6174222c22323032362d30312d30315430303a30303a30302e3030305a222c2279225d",
+        "5b22637265617465645f6174222c22323032362d30312d30315430303a30303a30302e303030222c2231313131313131312d313131312d343131312d383131312d313131313131313131313131225d",
+        "5b226e616d65222c22323032362d30312d30315430303a30303a30302e3030305a222c2231313131313131312d313131312d343131312d383131312d313131313131313131313131225d",
+    };
     const struct dv_dataset_filter filter = {0};
     struct dv_json *list = NULL;
 
@@ -179,6 +289,58 @@ static void a_job_that_completes_makes_its_model_ready(void **state)
     ok(dv_models_delete(store, job.model, &error));
     assert_int_equal(dv_jobs_get(store, job.id, &row, NULL), DV_NOT_FOUND);
     dv_json_unref(result);
+}
+
+/* Rows that fill the queue, with ids that are told from all others. */
+static void fill_queue(struct dv_sql *sql, const char *dataset_id)
+{
+    const char *id = fixture_is_postgres()
+                         ? "CAST('00000000-0000-4000-8000-' || lpad(i::text, 12, '0') AS uuid)"
+                         : "'00000000-0000-4000-8000-' || printf('%012d', i)";
+    DV_CLEANUP(dv_freep)
+    char *insert = dv_strprintf(
+        "WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < %d) "
+        "INSERT INTO jobs (id, kind, status, dataset_id, device, spec, priority, seed, "
+        "timeout_seconds, max_restarts, thread_count, cancel_requested, queued_at, created_at, "
+        "updated_at) SELECT %s, 'train', 'pending', '%s', 'cpu', '{}', 0, 0, 0, 0, 0, %s, "
+        "'2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z' "
+        "FROM numbers",
+        DV_JOBS_PENDING_MAX, id, dataset_id, fixture_is_postgres() ? "false" : "0");
+
+    ok(dv_sql_run(sql, insert, NULL, 0, NULL, NULL, &error));
+}
+
+static void a_queue_that_is_full_is_said_to_be(void **state)
+{
+    const struct dv_sql_options options = {.url = fixture_url};
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *spec = dv_json_object();
+    struct dv_json *row = NULL;
+    struct dv_sql *sql = NULL;
+    struct job job;
+
+    (void)state;
+    make_dataset(job.dataset, "wanted by many", true);
+    ok(dv_sql_open(&options, &sql, &error));
+    fill_queue(sql, job.dataset);
+    dv_uuid_make(job.id);
+    dv_uuid_make(job.model);
+    const struct dv_job_row values = {.id = job.id,
+        .kind = "train",
+        .dataset_id = job.dataset,
+        .model_id = job.model,
+        .model_name = "one too many",
+        .task = "classification",
+        .device = "cpu",
+        .spec = spec};
+    assert_int_equal(dv_jobs_create(store, &values, &row, NULL), DV_UNAVAILABLE);
+    assert_int_equal(dv_models_get(store, job.model, &row, NULL), DV_NOT_FOUND);
+    /* Other tests have left a few of their own. */
+    ok(dv_sql_run(sql, "DELETE FROM jobs WHERE id <= '00000000-0000-4000-8000-000000000100'", NULL,
+        0, NULL, NULL, &error));
+    ok(dv_jobs_create(store, &values, &row, &error));
+    dv_json_unref(row);
+    ok(dv_sql_run(sql, "DELETE FROM jobs WHERE spec = '{}'", NULL, 0, NULL, NULL, &error));
+    (void)dv_sql_close(sql);
 }
 
 static void an_older_fence_is_refused(void **state)
@@ -594,15 +756,39 @@ static void opening_again_changes_nothing(void **state)
         dv_store_open("postgresql://dv@/dv?host=/nowhere", INSTANCE, &again, NULL), DV_UNAVAILABLE);
 }
 
+static void one_that_was_opened_to_read_writes_nothing(void **state)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *damage = NULL;
+    char id[DV_UUID_TEXT_SIZE], missing[DV_PATH_SIZE + 8];
+    struct dv_store *reader = NULL;
+
+    (void)state;
+    make_dataset(id, "to be read", true);
+    ok(dv_store_open_to_read(fixture_url, &reader, &error));
+    ok(dv_datasets_get(reader, id, &row, &error));
+    assert_int_equal(dv_datasets_delete(reader, id, NULL), DV_DENIED);
+    assert_int_equal(dv_store_check(reader, NULL), DV_DENIED);
+    ok(dv_store_find_damage(reader, &damage, &error));
+    assert_int_equal(dv_json_count(damage), 0);
+    (void)dv_store_close(reader);
+    (void)snprintf(missing, sizeof(missing), "sqlite:%s/none.db", fixture_folder());
+    assert_int_equal(dv_store_open_to_read(missing, &reader, NULL), DV_IO);
+    assert_false(dv_path_exists(missing + strlen("sqlite:")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_data_set_goes_its_way_once),
         cmocka_unit_test(an_update_changes_what_is_given_and_nothing_else),
         cmocka_unit_test(a_search_takes_its_text_literally_and_in_any_case),
+        cmocka_unit_test(case_is_no_matter_in_any_script),
+        cmocka_unit_test(a_search_that_is_too_long_is_refused),
         cmocka_unit_test(pages_show_each_row_once_whatever_comes_and_goes),
         cmocka_unit_test(a_cursor_that_is_none_is_refused),
         cmocka_unit_test(a_job_that_completes_makes_its_model_ready),
+        cmocka_unit_test(a_queue_that_is_full_is_said_to_be),
         cmocka_unit_test(an_older_fence_is_refused),
         cmocka_unit_test(a_cancelled_job_is_gone_on_with),
         cmocka_unit_test(a_model_keeps_what_an_earlier_attempt_made),
@@ -615,6 +801,7 @@ int main(void)
         cmocka_unit_test(what_was_acknowledged_survives_a_kill),
         cmocka_unit_test(a_database_that_was_away_is_found_again),
         cmocka_unit_test(opening_again_changes_nothing),
+        cmocka_unit_test(one_that_was_opened_to_read_writes_nothing),
     };
 
     return fixture_run("store", tests);

@@ -36,7 +36,7 @@ FOLDERS = {
     "llm": (["llm", "base"], ["curl/curl.h"]),
     "app": (["app", "api", "client", "llm", "job", "store", "http", "train", "data", "nn", "format", "wire", *UNDER_ALL], []),
 }
-LIBC = re.compile(r"^(linux|sys|netinet|arpa)/|^(assert|ctype|dirent|endian|errno|fcntl|fenv|float|ftw|getopt|inttypes|"
+LIBC = re.compile(r"^(linux|sys|netinet|arpa)/|^(assert|ctype|dirent|endian|errno|fcntl|fenv|float|fts|ftw|getopt|inttypes|"
                   r"limits|locale|math|poll|pthread|sched|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|"
                   r"stdint|stdio|stdlib|string|strings|termios|time|unistd|netdb)\.h$")
 

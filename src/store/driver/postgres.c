@@ -28,6 +28,7 @@ enum { TYPE_BOOL = 16, TYPE_INT8 = 20, TYPE_INT2 = 21, TYPE_INT4 = 23, TYPE_JSON
 
 struct connection {
     PGconn *pg;
+    bool is_lost; /* whatever libpq thinks of it */
 };
 
 /* --- Failures --------------------------------------------------------------------------------- */
@@ -49,28 +50,36 @@ static enum dv_status status_of_state(const char *state)
         {"55P03", DV_UNAVAILABLE}, {"23", DV_CONFLICT}, {"22", DV_INVALID}, {"XX001", DV_CORRUPT},
         {"XX002", DV_CORRUPT}};
 
-    for (size_t i = 0; state && i < DV_ARRAY_SIZE(classes); i++) {
+    for (size_t i = 0; i < DV_ARRAY_SIZE(classes); i++) {
         if (dv_text_has_prefix(state, classes[i].prefix)) {
             return classes[i].status;
         }
     }
-    /* What has no code was not said by the server but by libpq: that it cannot be heard. */
-    return state ? DV_IO : DV_UNAVAILABLE;
+    return DV_IO;
+}
+
+/*
+ * The server's words before it closes (class 57P), or none of the server's at all: where a write
+ * fails after a last notice was read, libpq 15 says so and calls the connection a good one still.
+ */
+static bool is_end(const struct connection *connection, const char *state)
+{
+    return PQstatus(connection->pg) != CONNECTION_OK || !state || dv_text_has_prefix(state, "57P");
 }
 
 static enum dv_status fail(
-    const struct connection *connection, const PGresult *result, struct dv_error *reterr)
+    struct connection *connection, const PGresult *result, struct dv_error *reterr)
 {
+    const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *primary = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     char line[300];
 
-    if (PQstatus(connection->pg) != CONNECTION_OK) {
+    if (is_end(connection, state)) {
+        connection->is_lost = true;
         return dv_fail(reterr, DV_UNAVAILABLE, "the connection to the database is lost");
     }
-    const char *primary = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     first_line(primary ? primary : PQerrorMessage(connection->pg), line);
-    return dv_fail(reterr,
-        status_of_state(result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL),
-        "the database refuses: %s", line);
+    return dv_fail(reterr, status_of_state(state), "the database refuses: %s", line);
 }
 
 /* --- Results ---------------------------------------------------------------------------------- */
@@ -203,6 +212,19 @@ static enum dv_status postgres_script(void *user, const char *text, struct dv_er
     return take_result(connection, PQexec(connection->pg, text), NULL, NULL, reterr);
 }
 
+/* The server answers a COMMIT of what has failed with OK, and the word for what it did. */
+static enum dv_status postgres_commit(void *user, struct dv_error *reterr)
+{
+    struct connection *connection = user;
+    PGresult *result = PQexec(connection->pg, "COMMIT");
+    bool is_done = PQresultStatus(result) != PGRES_COMMAND_OK ||
+                   strcmp(PQcmdStatus(result), "COMMIT") == 0;
+
+    enum dv_status status = take_result(connection, result, NULL, NULL, reterr);
+    return is_done ? status
+                   : dv_fail(reterr, DV_IO, "the database has rolled back instead of committing");
+}
+
 /* --- Opening ---------------------------------------------------------------------------------- */
 
 static void postgres_close(void *user)
@@ -268,7 +290,7 @@ static bool postgres_is_lost(const void *user)
 {
     const struct connection *connection = user;
 
-    return PQstatus(connection->pg) != CONNECTION_OK;
+    return connection->is_lost || PQstatus(connection->pg) != CONNECTION_OK;
 }
 
 static const char *postgres_word(const char *word)
@@ -294,6 +316,9 @@ const struct dv_sql_driver dv_sql_postgres = {
     .run = postgres_run,
     .script = postgres_script,
     .begin = "BEGIN",
+    .commit = postgres_commit,
+    .note_query = "SELECT pg_current_xact_id_if_assigned()::text AS note",
+    .outcome_query = "SELECT pg_xact_status($1::xid8) AS outcome",
     .is_lost = postgres_is_lost,
     .word = postgres_word,
     .lock_events = "SELECT pg_advisory_xact_lock(7310579)", /* the number means nothing */

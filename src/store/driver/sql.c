@@ -2,6 +2,7 @@
 #include "store/driver/sql_impl.h"
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "base/text.h"
 
 #include <assert.h>
@@ -95,7 +96,52 @@ enum dv_status dv_sql_begin(struct dv_sql *sql, struct dv_error *reterr)
 
 enum dv_status dv_sql_commit(struct dv_sql *sql, struct dv_error *reterr)
 {
-    return dv_sql_run(sql, "COMMIT", NULL, 0, NULL, NULL, reterr);
+    return sql->driver->commit ? sql->driver->commit(sql->connection, reterr)
+                               : dv_sql_run(sql, "COMMIT", NULL, 0, NULL, NULL, reterr);
+}
+
+enum dv_status dv_sql_note_transaction(
+    struct dv_sql *sql, char ret_note[static DV_SQL_NOTE_SIZE], struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
+
+    ret_note[0] = '\0';
+    if (!sql->driver->note_query) {
+        return DV_OK;
+    }
+    enum dv_status status =
+        dv_sql_run(sql, sql->driver->note_query, NULL, 0, &rows, NULL, reterr);
+    const char *note = dv_json_get_string(dv_json_at(rows, 0), "note", "");
+    if (status == DV_OK && !dv_text_copy(ret_note, DV_SQL_NOTE_SIZE, note)) {
+        return dv_fail(reterr, DV_IO, "the database numbers its transactions in another way");
+    }
+    return status;
+}
+
+enum dv_status dv_sql_find_outcome(struct dv_sql *sql, const char *note,
+    enum dv_sql_outcome *ret_outcome, struct dv_error *reterr)
+{
+    static const char *const words[] = {[DV_SQL_UNKNOWN] = "",
+        [DV_SQL_UNDER_WAY] = "in progress",
+        [DV_SQL_COMMITTED] = "committed",
+        [DV_SQL_ABORTED] = "aborted"};
+    const struct dv_sql_value values[] = {dv_sql_text(note)};
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *rows = NULL;
+
+    assert(sql->driver->outcome_query);
+    enum dv_status status =
+        dv_sql_run(sql, sql->driver->outcome_query, values, 1, &rows, NULL, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    const char *word = dv_json_get_string(dv_json_at(rows, 0), "outcome", "");
+    *ret_outcome = DV_SQL_UNKNOWN;
+    for (size_t i = 0; i < DV_ARRAY_SIZE(words); i++) {
+        if (dv_text_equal(words[i], word)) {
+            *ret_outcome = (enum dv_sql_outcome)i;
+        }
+    }
+    return DV_OK;
 }
 
 void dv_sql_rollback(struct dv_sql *sql)
@@ -118,6 +164,13 @@ bool dv_sql_is_lost(const struct dv_sql *sql)
 const char *dv_sql_word(const struct dv_sql *sql, const char *word)
 {
     return sql->driver->word(word);
+}
+
+const char *dv_sql_damage_query(const struct dv_sql *sql, size_t index)
+{
+    const char *const *queries = sql->driver->damage_queries;
+
+    return queries ? queries[index] : NULL;
 }
 
 enum dv_status dv_sql_lock_events(struct dv_sql *sql, struct dv_error *reterr)

@@ -66,6 +66,19 @@ DV_MUST_CHECK enum dv_status dv_sql_begin(struct dv_sql *sql, struct dv_error *r
 DV_MUST_CHECK enum dv_status dv_sql_commit(struct dv_sql *sql, struct dv_error *reterr);
 void dv_sql_rollback(struct dv_sql *sql);
 
+/*
+ * A connection may be lost while it is to say that it has committed. What to ask another one by:
+ * the transaction's number, noted before the COMMIT; "" where there is nothing that could have been
+ * committed unseen.
+ */
+#define DV_SQL_NOTE_SIZE 32
+DV_MUST_CHECK enum dv_status dv_sql_note_transaction(
+    struct dv_sql *sql, char ret_note[static DV_SQL_NOTE_SIZE], struct dv_error *reterr);
+
+enum dv_sql_outcome { DV_SQL_UNKNOWN, DV_SQL_UNDER_WAY, DV_SQL_COMMITTED, DV_SQL_ABORTED };
+DV_MUST_CHECK enum dv_status dv_sql_find_outcome(struct dv_sql *sql, const char *note,
+    enum dv_sql_outcome *ret_outcome, struct dv_error *reterr);
+
 /* "sqlite", "postgresql". */
 const char *dv_sql_kind(const struct dv_sql *sql);
 
@@ -77,6 +90,9 @@ bool dv_sql_is_lost(const struct dv_sql *sql);
  * "{BOOLEAN}", "{SERIAL}" (a key that counts up); NULL for another word.
  */
 const char *dv_sql_word(const struct dv_sql *sql, const char *word);
+
+/* Query `index` whose rows name damage in the database ("ok" is none); NULL: there are no more. */
+const char *dv_sql_damage_query(const struct dv_sql *sql, size_t index);
 
 /* Held until the transaction ends, by one connection of the whole database. */
 DV_MUST_CHECK enum dv_status dv_sql_lock_events(struct dv_sql *sql, struct dv_error *reterr);

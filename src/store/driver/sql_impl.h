@@ -21,9 +21,15 @@ struct dv_sql_driver {
         size_t count, struct dv_json **ret_rows, int64_t *ret_changes, struct dv_error *reterr);
     enum dv_status (*script)(void *connection, const char *text, struct dv_error *reterr);
     const char *begin; /* how a transaction that will write begins */
+    /* NULL: a COMMIT that fails has not happened, whatever the reason. */
+    enum dv_status (*commit)(void *connection, struct dv_error *reterr);
+    const char *note_query;    /* a row with the number of the transaction under way, or null */
+    const char *outcome_query; /* what has become of the transaction $1 */
     bool (*is_lost)(const void *connection);
     const char *(*word)(const char *word);
     const char *lock_events; /* NULL: a transaction that writes is alone anyway */
+    /* Queries whose rows name damage, "ok" but for that; ends with NULL. NULL: there are none. */
+    const char *const *damage_queries;
 };
 
 extern const struct dv_sql_driver dv_sql_sqlite;

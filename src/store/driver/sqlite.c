@@ -22,7 +22,7 @@
 
 #define PREFIX "sqlite:"
 #define STATEMENTS_MAX 48u
-#define BUSY_TIMEOUT_MS 10000
+#define BUSY_TIMEOUT_MS 2000 /* a server is alone with its file, but for who backs it up */
 
 struct statement {
     char *text;
@@ -306,6 +306,14 @@ static const char *sqlite_word(const char *word)
     return NULL;
 }
 
+/* SQLite's PRAGMA integrity_check and foreign_key_check, of which the second is not in the first. */
+static const char *const damage_queries[] = {
+    "SELECT integrity_check AS damage FROM pragma_integrity_check(20)",
+    "SELECT \"table\" || ' has ' || count(*) || ' rows without their ' || parent AS damage "
+    "FROM pragma_foreign_key_check GROUP BY \"table\", parent",
+    NULL,
+};
+
 const struct dv_sql_driver dv_sql_sqlite = {
     .kind = "sqlite",
     .prefix = PREFIX,
@@ -316,4 +324,5 @@ const struct dv_sql_driver dv_sql_sqlite = {
     .begin = "BEGIN IMMEDIATE",
     .is_lost = sqlite_is_lost,
     .word = sqlite_word,
+    .damage_queries = damage_queries,
 };

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "app/model_store.h"
+#include "app/model_source.h"
 
+#include "app/actions.h"
 #include "app/session.h"
+#include "base/alloc.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -54,8 +57,6 @@ static enum dv_status resolve_path(
 enum dv_status dv_model_resolve(struct dv_session *session, const char *argument,
     char ret_folder[static DV_PATH_SIZE], struct dv_error *reterr)
 {
-    char folder[DV_PATH_SIZE];
-
     if (dv_path_exists(argument)) {
         return resolve_path(argument, ret_folder, reterr);
     }
@@ -63,13 +64,21 @@ enum dv_status dv_model_resolve(struct dv_session *session, const char *argument
         return dv_fail(
             reterr, DV_NOT_FOUND, "there is no model, folder or file '%.200s'", argument);
     }
-    enum dv_status status =
-        dv_path_format(folder, reterr, "%s/models/%s/versions/1", session->folder.path, argument);
-    if (status == DV_OK && !dv_path_is_folder(folder)) {
-        status = dv_fail(reterr, DV_NOT_FOUND, "there is no model %s", argument);
+    if (session->server) {
+        return dv_fail(reterr, DV_UNSUPPORTED,
+            "the files of a model on another server are not at hand: `dv model download` gets "
+            "them");
     }
-    if (status == DV_OK) {
-        status = check_folder(folder, reterr);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
+    enum dv_status status = dv_action_get(session, "models", argument, &row, reterr);
+    if (status != DV_OK) {
+        return status;
     }
-    return status == DV_OK ? dv_path_format(ret_folder, reterr, "%s", folder) : status;
+    const char *path = dv_json_get_string(row, "model_path", NULL);
+    if (!path) {
+        return dv_fail(reterr, DV_NOT_FOUND, "the model %s is '%s': it has no files yet", argument,
+            dv_json_get_string(row, "status", ""));
+    }
+    status = check_folder(path, reterr);
+    return status == DV_OK ? dv_path_format(ret_folder, reterr, "%s", path) : status;
 }
