@@ -139,14 +139,29 @@ static bool take_layouts(struct dv_network *net, const struct dv_json *plan)
     return fits;
 }
 
+/* What a graph can say and no backend does yet. */
+static enum dv_status refuse_missing(const struct dv_graph *graph, struct dv_error *reterr)
+{
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct dv_node *node = &graph->nodes[i];
+        bool is_missing = node->op > DV_NODE_LINEAR ||
+                          (node->op == DV_NODE_ACTIVATION && node->act > DV_ACT_RELU);
+        if (is_missing) {
+            return dv_fail(reterr, DV_UNSUPPORTED, "node %u: this %s cannot be trained or run yet",
+                i, dv_node_op_name(node->op));
+        }
+    }
+    return DV_OK;
+}
+
 static enum dv_status make(
     struct dv_network *net, const struct dv_network_options *options, struct dv_error *reterr)
 {
-    enum dv_status status = DV_OK;
+    enum dv_status status = refuse_missing(net->graph, reterr);
 
     net->layouts =
         dv_arena_array(net->arena, (size_t)net->graph->row_count + 1, sizeof(*net->layouts));
-    if (!take_layouts(net, options->plan)) {
+    if (status == DV_OK && !take_layouts(net, options->plan)) {
         status = dv_layout_choose(
             net->graph, net->backend, net->batch_size, net->is_training, net->layouts, reterr);
     }

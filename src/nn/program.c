@@ -92,7 +92,8 @@ static bool fuse_relu(struct builder *b, const struct dv_node *node)
     uint32_t value = b->node_values[node->inputs[0]];
     uint32_t producer = b->program->values[value].producer;
 
-    if (!can_take || b->consumers[node->inputs[0]] != 1 || producer == DV_NO_INDEX) {
+    if (node->act != DV_ACT_RELU || !can_take || b->consumers[node->inputs[0]] != 1 ||
+        producer == DV_NO_INDEX) {
         return false;
     }
     b->program->steps[producer].desc.has_relu = true;

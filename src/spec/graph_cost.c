@@ -18,6 +18,10 @@ static const char *const op_names[DV_NODE_OP_COUNT] = {
     [DV_NODE_DROPOUT] = "dropout",
     [DV_NODE_FLATTEN] = "flatten",
     [DV_NODE_LINEAR] = "linear",
+    [DV_NODE_GROUP_NORM] = "group_norm",
+    [DV_NODE_SCALE] = "scale",
+    [DV_NODE_DROP_PATH] = "drop_path",
+    [DV_NODE_PAD_SHORTCUT] = "pad_shortcut",
 };
 
 const char *dv_node_op_name(enum dv_node_op op)
