@@ -34,7 +34,7 @@ struct dv_op_desc {
     uint32_t kernel, stride, padding, groups; /* conv, pool */
     enum dv_pooling pooling;
     double drop;
-    bool has_relu;             /* max(0, .) is applied to the result */
+    enum dv_activation act;    /* applied to the result */
     bool has_bias;             /* conv, linear */
     enum dv_layout layout;     /* of the inputs, and of the output but for a copy */
     enum dv_layout layout_out; /* of the output */
@@ -98,6 +98,12 @@ extern const struct dv_backend_impl dv_backend_onednn;
 
 #define DV_BATCH_NORM_EPSILON 1e-5f /* as PyTorch's default */
 #define DV_BATCH_NORM_MOMENTUM 0.1f /* share of the new batch in the running statistics */
+
+/*
+ * Can an op of this kind apply `act` to its result? All can that keep what they made the result
+ * of, as norms do; the others when the result itself tells the slope, or nobody will ask for it.
+ */
+bool dv_op_can_activate(enum dv_node_op op, enum dv_activation act, bool is_training);
 
 /* Floats of one value. */
 size_t dv_op_input_floats(const struct dv_op_desc *desc, uint32_t input);

@@ -122,9 +122,8 @@ static bool same_op(const struct dv_op_desc *a, const struct dv_op_desc *b)
     bool is_same = a->op == b->op && a->input_count == b->input_count &&
                    same_shape(a->output, b->output) && a->kernel == b->kernel &&
                    a->stride == b->stride && a->padding == b->padding && a->groups == b->groups &&
-                   a->pooling == b->pooling && a->layout == b->layout &&
-                   a->has_relu == b->has_relu && a->has_bias == b->has_bias &&
-                   a->needs_input_gradient == b->needs_input_gradient;
+                   a->pooling == b->pooling && a->layout == b->layout && a->act == b->act &&
+                   a->has_bias == b->has_bias && a->needs_input_gradient == b->needs_input_gradient;
 
     for (uint32_t k = 0; k < a->input_count && is_same; k++) {
         is_same = same_shape(a->inputs[k], b->inputs[k]);

@@ -144,9 +144,7 @@ static enum dv_status refuse_missing(const struct dv_graph *graph, struct dv_err
 {
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct dv_node *node = &graph->nodes[i];
-        bool is_missing = node->op > DV_NODE_LINEAR ||
-                          (node->op == DV_NODE_ACTIVATION && node->act > DV_ACT_RELU);
-        if (is_missing) {
+        if (node->op > DV_NODE_LINEAR) {
             return dv_fail(reterr, DV_UNSUPPORTED, "node %u: this %s cannot be trained or run yet",
                 i, dv_node_op_name(node->op));
         }

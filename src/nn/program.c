@@ -83,20 +83,19 @@ static enum dv_layout layout_for(const struct builder *b, const struct dv_node *
     return is_possible ? b->row_layouts[node->row] : DV_LAYOUT_NHWC;
 }
 
-/* A relu disappears into the op before it when nobody else wants that op's bare result. */
-static bool fuse_relu(struct builder *b, const struct dv_node *node)
+/* An activation disappears into the op before it when nobody else wants that op's bare result. */
+static bool fuse_activation(struct builder *b, const struct dv_node *node)
 {
     const struct dv_node *before = &b->graph->nodes[node->inputs[0]];
-    bool can_take = before->op == DV_NODE_CONV || before->op == DV_NODE_BATCH_NORM ||
-                    before->op == DV_NODE_ADD || before->op == DV_NODE_LINEAR;
     uint32_t value = b->node_values[node->inputs[0]];
     uint32_t producer = b->program->values[value].producer;
 
-    if (node->act != DV_ACT_RELU || !can_take || b->consumers[node->inputs[0]] != 1 ||
-        producer == DV_NO_INDEX) {
+    if (before->op == DV_NODE_ACTIVATION || producer == DV_NO_INDEX ||
+        b->consumers[node->inputs[0]] != 1 ||
+        !dv_op_can_activate(before->op, node->act, b->is_training)) {
         return false;
     }
-    b->program->steps[producer].desc.has_relu = true;
+    b->program->steps[producer].desc.act = node->act;
     return true;
 }
 
@@ -122,7 +121,7 @@ static bool is_transparent(struct builder *b, const struct dv_node *node)
     case DV_NODE_BATCH_NORM:
         return fold_norm(b, node);
     case DV_NODE_ACTIVATION:
-        return node->act == DV_ACT_NONE || fuse_relu(b, node);
+        return node->act == DV_ACT_NONE || fuse_activation(b, node);
     case DV_NODE_DROPOUT:
         return node->drop <= 0 || !b->is_training;
     case DV_NODE_FLATTEN:
@@ -144,7 +143,7 @@ static struct dv_op_desc desc_of(const struct builder *b, const struct dv_node *
         .groups = node->groups ? node->groups : 1,
         .pooling = node->pooling,
         .drop = node->drop,
-        .has_relu = node->op == DV_NODE_ACTIVATION,
+        .act = node->op == DV_NODE_ACTIVATION ? node->act : DV_ACT_NONE,
         .has_bias = node->tensors[DV_TENSOR_BIAS] != DV_NO_TENSOR,
         .layout = layout_for(b, node),
         .is_training = b->is_training};

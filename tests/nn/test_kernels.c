@@ -131,23 +131,57 @@ static void check_norm_sums(const struct dv_kernels *kernels, struct data *d)
     }
 }
 
-static float gated(const struct data *d, size_t i, bool has_relu)
+/* Activations as they are defined, in double. */
+static double value_of(enum dv_activation act, double x)
+{
+    double sigmoid = 1 / (1 + exp(-x));
+    double hard = fmin(fmax(x + 3, 0), 6) / 6;
+    double mass = 0.5 * erfc(-x / sqrt(2));
+    const double values[DV_ACT_COUNT] = {[DV_ACT_NONE] = x,
+        [DV_ACT_RELU] = fmax(x, 0),
+        [DV_ACT_RELU6] = fmin(fmax(x, 0), 6),
+        [DV_ACT_LEAKY_RELU] = x > 0 ? x : 0.01 * x,
+        [DV_ACT_SILU] = x * sigmoid,
+        [DV_ACT_GELU] = x * mass,
+        [DV_ACT_HARDSWISH] = x * hard,
+        [DV_ACT_SIGMOID] = sigmoid,
+        [DV_ACT_HARDSIGMOID] = hard};
+
+    return values[act];
+}
+
+static double slope_of(enum dv_activation act, double x)
+{
+    const double h = 1e-6;
+
+    return (value_of(act, x + h) - value_of(act, x - h)) / (2 * h);
+}
+
+static struct dv_lines lines_of(const struct data *d, int act)
+{
+    return (struct dv_lines){d->scale, d->offset, (enum dv_activation)act};
+}
+
+/* What reaches the norm's line of the gradient of float `i`. */
+static double passed(const struct data *d, size_t i, int act)
 {
     size_t c = channel_of(d, i);
+    float line = d->x[i] * d->scale[c] + d->offset[c];
 
-    return has_relu && d->x[i] * d->scale[c] + d->offset[c] <= 0 ? 0 : d->dy[i];
+    return slope_of((enum dv_activation)act, (double)line) * (double)d->dy[i];
 }
 
 static void check_norm_gradient_sums(const struct dv_kernels *kernels, struct data *d)
 {
-    for (int relu = 0; relu < 2; relu++) {
-        kernels->norm_gradient_sums(&d->view, d->x, d->dy, d->scale, d->offset, d->mean, relu,
-            d->partial, d->sum, d->other);
+    for (int act = 0; act < DV_ACT_COUNT; act++) {
+        struct dv_lines lines = lines_of(d, act);
+        kernels->norm_gradient_sums(
+            &d->view, d->x, d->dy, &lines, d->mean, d->partial, d->sum, d->other);
         for (size_t c = 0; c < d->channels; c++) {
             double sum = 0;
             double product = 0;
             for (size_t i = 0; i < d->count; i++) {
-                double dy = channel_of(d, i) == c ? (double)gated(d, i, relu) : 0;
+                double dy = channel_of(d, i) == c ? passed(d, i, act) : 0;
                 sum += dy;
                 product += dy * ((double)d->x[i] - (double)d->mean[c]);
             }
@@ -159,22 +193,23 @@ static void check_norm_gradient_sums(const struct dv_kernels *kernels, struct da
 
 static void check_norm_lines(const struct dv_kernels *kernels, struct data *d)
 {
-    for (int mode = 0; mode < 4; mode++) {
-        bool relu = mode & 1;
-        bool adds = mode & 2;
-        kernels->norm_apply(&d->view, d->x, d->scale, d->offset, relu, d->y);
+    for (int mode = 0; mode < 2 * DV_ACT_COUNT; mode++) {
+        int act = mode / 2;
+        bool adds = mode % 2;
+        struct dv_lines lines = lines_of(d, act);
+        kernels->norm_apply(&d->view, d->x, &lines, d->y);
         for (size_t i = 0; i < d->count; i++) {
             float line = d->x[i] * d->scale[channel_of(d, i)] + d->offset[channel_of(d, i)];
-            d->wanted[i] = relu ? fmaxf(line, 0) : line;
+            d->wanted[i] = (float)value_of((enum dv_activation)act, (double)line);
         }
         expect_floats(kernels, "norm_apply", d->y, d);
         for (size_t i = 0; i < d->count; i++) {
             size_t c = channel_of(d, i);
-            float slope = d->lines[0][c] * gated(d, i, relu) + d->lines[1][c] * d->x[i];
+            float slope = d->lines[0][c] * (float)passed(d, i, act) + d->lines[1][c] * d->x[i];
             d->wanted[i] = slope + d->lines[2][c] + (adds ? d->y[i] : 0);
         }
-        kernels->norm_gradient(&d->view, d->x, d->dy, d->scale, d->offset,
-            (const float *const *)d->lines, relu, adds, d->y);
+        kernels->norm_gradient(
+            &d->view, d->x, d->dy, &lines, (const float *const *)d->lines, adds, d->y);
         expect_floats(kernels, "norm_gradient", d->y, d);
     }
 }
@@ -183,29 +218,51 @@ static void check_elementwise(const struct dv_kernels *kernels, struct data *d)
 {
     const float *inputs[] = {d->x, d->dy, d->x};
 
-    for (size_t inputs_used = 2; inputs_used <= 3; inputs_used++) {
-        for (int relu = 0; relu < 2; relu++) {
-            for (size_t i = 0; i < d->count; i++) {
-                float sum = d->x[i] + d->dy[i] + (inputs_used == 3 ? d->x[i] : 0);
-                d->wanted[i] = relu ? fmaxf(sum, 0) : sum;
-            }
-            kernels->add(d->count, inputs, inputs_used, relu, d->y);
-            expect_floats(kernels, "add", d->y, d);
-        }
-    }
-    for (size_t i = 0; i < d->count; i++) {
-        d->wanted[i] = fmaxf(d->x[i], 0);
-    }
-    kernels->relu(d->count, d->x, d->y);
-    expect_floats(kernels, "relu", d->y, d);
-    for (int mode = 0; mode < 4; mode++) {
-        const float *gate = mode & 1 ? d->x : NULL;
+    for (int mode = 0; mode < 2 * DV_ACT_COUNT; mode++) {
+        enum dv_activation act = (enum dv_activation)(mode / 2);
+        size_t inputs_used = 2 + (size_t)mode % 2;
         for (size_t i = 0; i < d->count; i++) {
-            float passed = gate && gate[i] <= 0 ? 0 : d->dy[i];
-            d->wanted[i] = passed + (mode & 2 ? d->y[i] : 0);
+            float sum = d->x[i] + d->dy[i] + (inputs_used == 3 ? d->x[i] : 0);
+            d->wanted[i] = (float)value_of(act, (double)sum);
         }
-        kernels->pass_gradient(d->count, gate, d->dy, mode & 2, d->y);
+        kernels->add(d->count, inputs, inputs_used, act, d->y);
+        expect_floats(kernels, "add", d->y, d);
+    }
+    for (int mode = 0; mode < 2 * DV_ACT_COUNT; mode++) {
+        enum dv_activation act = (enum dv_activation)(mode / 2);
+        for (size_t i = 0; i < d->count; i++) {
+            float through = (float)slope_of(act, (double)d->x[i]) * d->dy[i];
+            d->wanted[i] = through + (mode % 2 ? d->y[i] : 0);
+        }
+        kernels->pass_gradient(d->count, d->x, act, d->dy, mode % 2, d->y);
         expect_floats(kernels, "pass_gradient", d->y, d);
+    }
+}
+
+/* From far left to far right, with the kinks between the steps; and more than one chunk. */
+static void activations_are_those_of_their_definitions(void **state)
+{
+    enum { COUNT = 5001 };
+    static float x[COUNT], y[COUNT], dx[COUNT], ones[COUNT];
+    const struct dv_kernels *kernels;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        double at = ((double)i - COUNT / 2 + 0.37) / (COUNT / 2);
+        x[i] = (float)(at * (i % 3 == 0 ? 120 : 8));
+        ones[i] = 1;
+    }
+    for (size_t k = 0; (kernels = dv_kernels_at(k)) != NULL; k++) {
+        for (int a = 0; a < DV_ACT_COUNT; a++) {
+            enum dv_activation act = (enum dv_activation)a;
+            kernels->activate(COUNT, x, act, y);
+            kernels->pass_gradient(COUNT, x, act, ones, false, dx);
+            for (size_t i = 0; i < COUNT; i++) {
+                double bound = 3e-7 * (1 + fabs((double)x[i]));
+                assert_true(fabs((double)y[i] - value_of(act, (double)x[i])) < bound);
+                assert_true(fabs((double)dx[i] - slope_of(act, (double)x[i])) < 1e-6);
+            }
+        }
     }
 }
 
@@ -289,6 +346,7 @@ int main(void)
         cmocka_unit_test(norm_gradient_sums_are_those_of_the_channels),
         cmocka_unit_test(norm_lines_go_through_every_float),
         cmocka_unit_test(elementwise_ops_go_through_every_float),
+        cmocka_unit_test(activations_are_those_of_their_definitions),
         cmocka_unit_test(pooling_takes_and_gives_back_in_every_set),
     };
 

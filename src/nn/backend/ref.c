@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "nn/activation.h"
 #include "nn/dropout.h"
 
 #include <assert.h>
@@ -468,6 +469,75 @@ static void spread_backward(const struct dv_op_desc *d, const struct dv_op_args 
     }
 }
 
+/* --- Activations, of the result of any op --------------------------------------------------- */
+
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+static double clamp(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x; /* NaN stays */
+}
+
+static double normal_mass(double x)
+{
+    return 0.5 * (1 + erf(x / sqrt(2)));
+}
+
+static double activate(enum dv_activation act, double x)
+{
+    switch (act) {
+    case DV_ACT_RELU:
+        return x < 0 ? 0 : x; /* NaN stays */
+    case DV_ACT_RELU6:
+        return clamp(x, 0, 6);
+    case DV_ACT_LEAKY_RELU:
+        return x > 0 ? x : DV_LEAKY_RELU_SLOPE * x;
+    case DV_ACT_SILU:
+        return x * sigmoid(x);
+    case DV_ACT_GELU:
+        return x * normal_mass(x);
+    case DV_ACT_HARDSWISH:
+        return x * clamp(x + 3, 0, 6) / 6;
+    case DV_ACT_SIGMOID:
+        return sigmoid(x);
+    case DV_ACT_HARDSIGMOID:
+        return clamp(x + 3, 0, 6) / 6;
+    case DV_ACT_NONE:
+    case DV_ACT_COUNT:
+        break;
+    }
+    return x;
+}
+
+static double slope(enum dv_activation act, double x)
+{
+    switch (act) {
+    case DV_ACT_RELU:
+        return x > 0;
+    case DV_ACT_RELU6:
+        return x > 0 && x < 6;
+    case DV_ACT_LEAKY_RELU:
+        return x > 0 ? 1 : DV_LEAKY_RELU_SLOPE;
+    case DV_ACT_SILU:
+        return sigmoid(x) * (1 + x * (1 - sigmoid(x)));
+    case DV_ACT_GELU:
+        return normal_mass(x) + x * exp(-x * x / 2) / sqrt(2 * acos(-1));
+    case DV_ACT_HARDSWISH:
+        return x < -3 ? 0 : x > 3 ? 1 : x / 3 + 0.5;
+    case DV_ACT_SIGMOID:
+        return sigmoid(x) * (1 - sigmoid(x));
+    case DV_ACT_HARDSIGMOID:
+        return x > -3 && x < 3 ? 1.0 / 6 : 0;
+    case DV_ACT_NONE:
+    case DV_ACT_COUNT:
+        break;
+    }
+    return 1;
+}
+
 /* --- The backend --------------------------------------------------------------------------- */
 
 static const struct {
@@ -487,6 +557,17 @@ static const struct {
     [DV_NODE_LINEAR] = {linear_forward, linear_backward},
 };
 
+/* Bytes that the op itself saves; behind them is its result before the activation. */
+static size_t saved_before_act(const struct dv_op_desc *d)
+{
+    return d->op == DV_NODE_BATCH_NORM ? d->output.channels * sizeof(struct saved_norm) : 0;
+}
+
+static float *before_act(const struct dv_op_desc *d, const struct dv_op_args *a)
+{
+    return (float *)((char *)a->saved + saved_before_act(d));
+}
+
 static enum dv_status ref_op_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
 {
@@ -498,10 +579,10 @@ static enum dv_status ref_op_create(
     op->backend = &dv_backend_ref;
     op->desc = *desc;
     op->backward_needs_input = true;
-    op->backward_needs_output = desc->has_relu;
     op->scratch_size = dv_op_output_floats(desc) * sizeof(float);
-    if (desc->op == DV_NODE_BATCH_NORM) {
-        op->saved_size = desc->output.channels * sizeof(struct saved_norm);
+    op->saved_size = saved_before_act(desc);
+    if (desc->act != DV_ACT_NONE) {
+        op->saved_size += dv_op_output_floats(desc) * sizeof(float);
     }
     for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
         op->tensor_floats[role] = dv_op_tensor_floats(desc, (enum dv_tensor_role)role);
@@ -518,21 +599,27 @@ static void ref_op_destroy(struct dv_op *op)
 
 static void ref_op_forward(struct dv_op *op, const struct dv_op_args *args)
 {
-    ops[op->desc.op].forward(&op->desc, args);
-    for (size_t i = 0; op->desc.has_relu && i < dv_op_output_floats(&op->desc); i++) {
-        args->output[i] = args->output[i] < 0 ? 0 : args->output[i]; /* NaN stays */
+    const struct dv_op_desc *d = &op->desc;
+
+    ops[d->op].forward(d, args);
+    for (size_t i = 0; d->act != DV_ACT_NONE && i < dv_op_output_floats(d); i++) {
+        if (!args->is_inference) {
+            before_act(d, args)[i] = args->output[i];
+        }
+        args->output[i] = (float)activate(d->act, args->output[i]);
     }
 }
 
 static void ref_op_backward(struct dv_op *op, const struct dv_op_args *args)
 {
+    const struct dv_op_desc *d = &op->desc;
     float *dy = args->scratch;
 
-    for (size_t i = 0; i < dv_op_output_floats(&op->desc); i++) {
-        bool is_cut = op->desc.has_relu && !(args->output[i] > 0);
-        dy[i] = is_cut ? 0 : args->output_gradient[i];
+    for (size_t i = 0; i < dv_op_output_floats(d); i++) {
+        double passed = d->act == DV_ACT_NONE ? 1 : slope(d->act, before_act(d, args)[i]);
+        dy[i] = (float)(args->output_gradient[i] * passed);
     }
-    ops[op->desc.op].backward(&op->desc, args, dy);
+    ops[d->op].backward(d, args, dy);
 }
 
 static void ref_tensor_copy(

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "nn/activation.h"
 #include "nn/kernels.h"
 
 #include <assert.h>
@@ -186,24 +187,51 @@ static dnnl_status_t describe_linear_pass(
     }
 }
 
-/* Scratch memory is ours to plan; relu is fused into forward. */
-static dnnl_status_t make_attributes(bool has_relu, dnnl_primitive_attr_t *ret)
+/* An activation in oneDNN's words, applied one after the other. */
+struct eltwise {
+    dnnl_alg_kind_t kind; /* dnnl_alg_kind_undef: no more */
+    float alpha, beta;
+};
+
+static const struct eltwise eltwises[DV_ACT_COUNT][2] = {
+    [DV_ACT_RELU] = {{dnnl_eltwise_relu, 0, 0}},
+    [DV_ACT_RELU6] = {{dnnl_eltwise_clip, 0, 6}},
+    [DV_ACT_LEAKY_RELU] = {{dnnl_eltwise_relu, DV_LEAKY_RELU_SLOPE, 0}},
+    [DV_ACT_SILU] = {{dnnl_eltwise_swish, 1, 0}},
+    [DV_ACT_GELU] = {{dnnl_eltwise_gelu_erf, 0, 0}},
+    [DV_ACT_HARDSWISH] = {{dnnl_eltwise_hardswish, 0, 0}},
+    [DV_ACT_SIGMOID] = {{dnnl_eltwise_logistic, 0, 0}},
+    [DV_ACT_HARDSIGMOID] = {{dnnl_eltwise_linear, 1.0f / 6.0f, 0.5f}, {dnnl_eltwise_clip, 0, 1}},
+};
+
+static dnnl_status_t append_activation(enum dv_activation act, dnnl_primitive_attr_t attributes)
 {
     dnnl_post_ops_t post_ops = NULL;
+    dnnl_status_t result = dnnl_post_ops_create(&post_ops);
+
+    for (size_t i = 0; i < 2 && result == dnnl_success; i++) {
+        const struct eltwise *e = &eltwises[act][i];
+        if (e->kind != dnnl_alg_kind_undef) {
+            result = dnnl_post_ops_append_eltwise(post_ops, 1.0f, e->kind, e->alpha, e->beta);
+        }
+    }
+    if (result == dnnl_success) {
+        result = dnnl_primitive_attr_set_post_ops(attributes, post_ops);
+    }
+    (void)dnnl_post_ops_destroy(post_ops);
+    return result;
+}
+
+/* Scratch memory is ours to plan; the activation is fused into forward. */
+static dnnl_status_t make_attributes(enum dv_activation act, dnnl_primitive_attr_t *ret)
+{
     dnnl_status_t result = dnnl_primitive_attr_create(ret);
 
     if (result == dnnl_success) {
         result = dnnl_primitive_attr_set_scratchpad_mode(*ret, dnnl_scratchpad_mode_user);
     }
-    if (result == dnnl_success && has_relu) {
-        result = dnnl_post_ops_create(&post_ops);
-        if (result == dnnl_success) {
-            result = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
-        }
-        if (result == dnnl_success) {
-            result = dnnl_primitive_attr_set_post_ops(*ret, post_ops);
-        }
-        (void)dnnl_post_ops_destroy(post_ops);
+    if (result == dnnl_success && act != DV_ACT_NONE) {
+        result = append_activation(act, *ret);
     }
     return result;
 }
@@ -218,7 +246,7 @@ static enum dv_status make_pass(
                                                  : describe_linear_pass(d, s, pass, &desc.linear);
 
     if (result == dnnl_success) {
-        result = make_attributes(d->has_relu && pass == PASS_FORWARD, &attributes);
+        result = make_attributes(pass == PASS_FORWARD ? d->act : DV_ACT_NONE, &attributes);
     }
     if (result == dnnl_success) {
         result = dnnl_primitive_desc_create(&conv->descriptions[pass], &desc, attributes, engine,
@@ -329,7 +357,7 @@ static void plan_scratch(struct conv *c)
     if (c->passes[PASS_DATA]) {
         c->at_source_gradient = take(&size, dv_op_input_floats(&op->desc, 0) * sizeof(float));
     }
-    if (op->desc.has_relu && op->desc.is_training) {
+    if (op->desc.act != DV_ACT_NONE && op->desc.is_training) {
         c->at_target_gradient = take(&size, dv_op_output_floats(&op->desc) * sizeof(float));
     }
     op->scratch_size = size;
@@ -376,6 +404,9 @@ static enum dv_status conv_plan(struct conv *conv, struct dv_error *reterr)
 enum dv_status dv_onednn_conv_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
 {
+    if (!dv_op_can_activate(desc->op, desc->act, desc->is_training)) {
+        return dv_fail(reterr, DV_UNSUPPORTED, "this op does not apply this activation");
+    }
     enum dv_status status = open_engine(reterr);
     if (status != DV_OK) {
         return status;
@@ -392,7 +423,7 @@ enum dv_status dv_onednn_conv_create(
     plan_scratch(conv);
     note_kernels(conv);
     conv->base.backward_needs_input = true;
-    conv->base.backward_needs_output = desc->has_relu;
+    conv->base.backward_needs_output = desc->act != DV_ACT_NONE;
     conv->base.tensor_floats[DV_TENSOR_WEIGHT] =
         dnnl_memory_desc_get_size(asked(conv, PASS_FORWARD, dnnl_query_weights_md)) / sizeof(float);
     conv->base.tensor_floats[DV_TENSOR_BIAS] = dv_op_tensor_floats(desc, DV_TENSOR_BIAS);
@@ -517,8 +548,8 @@ static void backward_data(struct conv *c, const struct dv_op_args *a)
     point(c->scratchpads[PASS_DATA], a->scratch);
     execute(c->passes[PASS_DATA], 4, arguments);
     if (a->accumulates[0]) {
-        dv_kernels()->pass_gradient(
-            dv_op_input_floats(&c->base.desc, 0), NULL, gradient, true, a->input_gradients[0]);
+        dv_kernels()->pass_gradient(dv_op_input_floats(&c->base.desc, 0), NULL, DV_ACT_NONE,
+            gradient, true, a->input_gradients[0]);
     }
 }
 
@@ -527,11 +558,11 @@ void dv_onednn_conv_backward(struct dv_op *op, const struct dv_op_args *a)
     struct conv *c = conv_from_op(op);
     const float *target_gradient = a->output_gradient;
 
-    if (op->desc.has_relu) {
-        float *masked = scratch_at(a, c->at_target_gradient);
-        dv_kernels()->pass_gradient(
-            dv_op_output_floats(&op->desc), a->output, target_gradient, false, masked);
-        target_gradient = masked;
+    if (op->desc.act != DV_ACT_NONE) {
+        float *passed = scratch_at(a, c->at_target_gradient);
+        dv_kernels()->pass_gradient(dv_op_output_floats(&op->desc), a->output, op->desc.act,
+            target_gradient, false, passed);
+        target_gradient = passed;
     }
     point(c->target_gradient, target_gradient);
     backward_weights(c, a);

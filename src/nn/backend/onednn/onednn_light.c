@@ -4,6 +4,7 @@
  */
 #include "base/alloc.h"
 #include "base/text.h"
+#include "nn/activation.h"
 #include "nn/backend/onednn/onednn_private.h"
 #include "nn/dropout.h"
 #include "nn/kernels.h"
@@ -113,7 +114,8 @@ static void norm_forward(struct dv_op *op, const struct dv_op_args *a)
         scale[c] = a->tensors[DV_TENSOR_WEIGHT][c] * inverse[c];
         offset[c] = a->tensors[DV_TENSOR_BIAS][c] - mean[c] * scale[c];
     }
-    dv_kernels()->norm_apply(&v, a->inputs[0], scale, offset, op->desc.has_relu, a->output);
+    const struct dv_lines lines = {scale, offset, op->desc.act};
+    dv_kernels()->norm_apply(&v, a->inputs[0], &lines, a->output);
 }
 
 /*
@@ -127,11 +129,11 @@ static void norm_backward(struct dv_op *op, const struct dv_op_args *a)
     const float *mean = norm_part(op, a, NORM_MEAN);
     const float *inverse = norm_part(op, a, NORM_INVERSE);
     const float *scale = norm_part(op, a, NORM_SCALE);
-    const float *offset = norm_part(op, a, NORM_OFFSET);
+    const struct dv_lines lines = {scale, norm_part(op, a, NORM_OFFSET), op->desc.act};
     double count = (double)(v.pictures * v.places);
 
-    dv_kernels()->norm_gradient_sums(&v, a->inputs[0], a->output_gradient, scale, offset, mean,
-        op->desc.has_relu, s.partial, s.sum, s.other);
+    dv_kernels()->norm_gradient_sums(
+        &v, a->inputs[0], a->output_gradient, &lines, mean, s.partial, s.sum, s.other);
     for (size_t c = 0; c < op->desc.output.channels; c++) {
         double product = s.other[c] * (double)inverse[c];
         double slope = -(double)scale[c] * product / count * (double)inverse[c];
@@ -143,9 +145,9 @@ static void norm_backward(struct dv_op *op, const struct dv_op_args *a)
             (float)(-(double)scale[c] * s.sum[c] / count - slope * (double)mean[c]);
     }
     if (a->input_gradients[0]) {
-        const float *const lines[3] = {s.coefficients[0], s.coefficients[1], s.coefficients[2]};
-        dv_kernels()->norm_gradient(&v, a->inputs[0], a->output_gradient, scale, offset, lines,
-            op->desc.has_relu, a->accumulates[0], a->input_gradients[0]);
+        const float *const sums[3] = {s.coefficients[0], s.coefficients[1], s.coefficients[2]};
+        dv_kernels()->norm_gradient(&v, a->inputs[0], a->output_gradient, &lines, sums,
+            a->accumulates[0], a->input_gradients[0]);
     }
 }
 
@@ -324,14 +326,13 @@ void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
     switch (d->op) {
     case DV_NODE_BATCH_NORM:
         norm_forward(op, a);
-        return; /* has applied its own relu */
+        break;
     case DV_NODE_ADD:
-        dv_kernels()->add(
-            dv_op_output_floats(d), a->inputs, d->input_count, d->has_relu, a->output);
-        return;
+        dv_kernels()->add(dv_op_output_floats(d), a->inputs, d->input_count, d->act, a->output);
+        break;
     case DV_NODE_ACTIVATION:
-        dv_kernels()->relu(dv_op_output_floats(d), a->inputs[0], a->output);
-        return;
+        dv_kernels()->activate(dv_op_output_floats(d), a->inputs[0], d->act, a->output);
+        break;
     case DV_NODE_POOL:
         pool_forward(op, a);
         break;
@@ -353,22 +354,22 @@ void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
     default:
         assert(false); /* no such op */
     }
-    assert(!d->has_relu);
 }
 
 static void elementwise_backward(struct dv_op *op, const struct dv_op_args *a)
 {
-    const float *gate = op->desc.has_relu ? a->output : NULL;
+    enum dv_activation act = op->desc.act;
+    const float *at = dv_activation_keeps_slope(act) ? a->output : a->inputs[0];
 
     for (uint32_t k = 0; k < op->desc.input_count; k++) {
         bool is_in_place = a->input_gradients[k] == a->output_gradient;
-        if (!a->input_gradients[k] || (is_in_place && !gate)) {
+        if (!a->input_gradients[k] || (is_in_place && act == DV_ACT_NONE)) {
             continue;
         }
-        dv_kernels()->pass_gradient(dv_op_output_floats(&op->desc), gate, a->output_gradient,
+        dv_kernels()->pass_gradient(dv_op_output_floats(&op->desc), at, act, a->output_gradient,
             a->accumulates[k], a->input_gradients[k]);
         if (is_in_place) {
-            gate = NULL; /* what the others read is masked by now */
+            act = DV_ACT_NONE; /* what the others read has passed it by now */
         }
     }
 }
@@ -423,9 +424,8 @@ static void plan_norm(struct dv_op *op)
 enum dv_status dv_onednn_light_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
 {
-    if (desc->has_relu && desc->op != DV_NODE_BATCH_NORM && desc->op != DV_NODE_ADD &&
-        desc->op != DV_NODE_ACTIVATION) {
-        return dv_fail(reterr, DV_UNSUPPORTED, "this op takes no relu with it");
+    if (!dv_op_can_activate(desc->op, desc->act, desc->is_training)) {
+        return dv_fail(reterr, DV_UNSUPPORTED, "this op does not apply this activation");
     }
     if ((desc->op == DV_NODE_FLATTEN || desc->op == DV_NODE_DROPOUT) &&
         desc->layout == DV_LAYOUT_BLOCKED) {
@@ -435,10 +435,13 @@ enum dv_status dv_onednn_light_create(
     struct dv_op *op = dv_alloc(sizeof(*op));
     op->backend = &dv_backend_onednn;
     op->desc = *desc;
-    op->backward_needs_output = desc->has_relu && desc->op != DV_NODE_BATCH_NORM;
-    op->backward_in_place = desc->op == DV_NODE_ADD || desc->op == DV_NODE_ACTIVATION;
     if (desc->op == DV_NODE_BATCH_NORM) {
         plan_norm(op);
+    } else if (desc->op == DV_NODE_ADD || desc->op == DV_NODE_ACTIVATION) {
+        op->backward_needs_output =
+            desc->act != DV_ACT_NONE && dv_activation_keeps_slope(desc->act);
+        op->backward_needs_input = !dv_activation_keeps_slope(desc->act);
+        op->backward_in_place = true;
     } else if (desc->op == DV_NODE_POOL && desc->pooling == DV_POOLING_MAX) {
         op->saved_size = dv_op_output_floats(desc);
         op->scratch_size = op->saved_size;

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Norms. They work on strips: up to 16 channels of a run of places, whose accumulators stay in
+ * registers. A run is short enough (RUN_PLACES) that all strips of its places stay in the L1 cache.
+ * Order to read: runs and strips, sums, lines.
+ */
+#include "nn/kernels_impl.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+enum { STRIP = 16, RUN_PLACES = 64 };
+
+/* A run of places in one plane, cut out of the whole so that threads share the work evenly. */
+struct run {
+    size_t plane;
+    size_t first;
+    size_t count;
+};
+
+static size_t run_count(const struct dv_view *v)
+{
+    size_t runs_a_plane = (v->places + RUN_PLACES - 1) / RUN_PLACES;
+
+    return v->pictures * v->blocks * runs_a_plane;
+}
+
+static struct run run_at(const struct dv_view *v, size_t index)
+{
+    size_t runs_a_plane = (v->places + RUN_PLACES - 1) / RUN_PLACES;
+    struct run run = {.plane = index / runs_a_plane, .first = index % runs_a_plane * RUN_PLACES};
+    size_t left = v->places - run.first;
+
+    run.count = left < RUN_PLACES ? left : RUN_PLACES;
+    return run;
+}
+
+static size_t strip_width(const struct dv_view *v, size_t lane)
+{
+    return v->lanes - lane < STRIP ? v->lanes - lane : STRIP;
+}
+
+/* --- Batch norm: sums ---------------------------------------------------------------------- */
+
+/* Written for a width known when compiling, so that the inner loops become single registers. */
+DV_UNROLLED void strip_sums(
+    const float *x, size_t stride, size_t count, const float *shift, size_t width, double *ret)
+{
+    float sum[STRIP] = {0};
+    float squares[STRIP] = {0};
+
+    for (size_t p = 0; p < count; p++, x += stride) {
+#pragma omp simd
+        for (size_t l = 0; l < width; l++) {
+            float difference = x[l] - shift[l];
+            sum[l] += difference;
+            squares[l] += difference * difference;
+        }
+    }
+    for (size_t l = 0; l < width; l++) {
+        ret[2 * l] += (double)sum[l];
+        ret[2 * l + 1] += (double)squares[l];
+    }
+}
+
+/* A line's slice for one strip. */
+static struct dv_lines lines_at(const struct dv_lines *lines, size_t channel)
+{
+    return (struct dv_lines){lines->scale + channel, lines->offset + channel, lines->act};
+}
+
+/* Cheap enough to be done in the loops below; others get a loop of their own before them. */
+static inline bool is_cut(enum dv_activation act)
+{
+    return act == DV_ACT_RELU || act == DV_ACT_RELU6;
+}
+
+static inline float limit_of(enum dv_activation act)
+{
+    return act == DV_ACT_RELU6 ? 6.0f : INFINITY;
+}
+
+/* Within 0 and the limit; what is no number stays none: it must reach the loss to be found. */
+static inline float cut(float value, float limit)
+{
+    float above = value < 0 ? 0 : value;
+
+    return above > limit ? limit : above;
+}
+
+static inline float cut_slope(float value, float limit)
+{
+    float below = value < limit ? 1.0f : 0.0f;
+
+    return value > 0 ? below : 0.0f;
+}
+
+/* y = x * scale + offset, cut or not; rows `stride_out` apart. */
+DV_UNROLLED void strip_line(const float *x, size_t stride, size_t count, struct dv_lines lines,
+    bool has_cut, size_t width, float *y, size_t stride_out)
+{
+    const float limit = limit_of(lines.act);
+
+    for (size_t p = 0; p < count; p++, x += stride, y += stride_out) {
+#pragma omp simd
+        for (size_t l = 0; l < width; l++) {
+            float value = x[l] * lines.scale[l] + lines.offset[l];
+            y[l] = has_cut ? cut(value, limit) : value;
+        }
+    }
+}
+
+/* The gradient of x * scale + offset: what act passes of dy. To d [count][width]. */
+DV_UNROLLED void strip_passed(const float *x, const float *dy, size_t stride, size_t count,
+    struct dv_lines lines, size_t width, float *d)
+{
+    float before[RUN_PLACES * STRIP];
+
+    before[0] = 0; /* for compilers that fear runs of no places */
+    d[0] = 0;
+    strip_line(x, stride, count, lines, false, width, before, width);
+    for (size_t p = 0; p < count; p++) {
+#pragma omp simd
+        for (size_t l = 0; l < width; l++) {
+            d[p * width + l] = dy[p * stride + l];
+        }
+    }
+    DV_KERNEL(activation_gradient)(lines.act, count * width, before, d, d);
+}
+
+/* `dy` has rows of its own stride; with a cut it counts where that lets it pass. */
+DV_UNROLLED void strip_gradient_sums(const float *x, size_t stride, const float *dy,
+    size_t stride_dy, size_t count, struct dv_lines lines, bool has_cut, const float *mean,
+    size_t width, double *ret)
+{
+    const float limit = limit_of(lines.act);
+    float sum[STRIP] = {0};
+    float product[STRIP] = {0};
+
+    for (size_t p = 0; p < count; p++, x += stride, dy += stride_dy) {
+#pragma omp simd
+        for (size_t l = 0; l < width; l++) {
+            float gate = x[l] * lines.scale[l] + lines.offset[l];
+            float d = has_cut ? dy[l] * cut_slope(gate, limit) : dy[l];
+            sum[l] += d;
+            product[l] += d * (x[l] - mean[l]);
+        }
+    }
+    for (size_t l = 0; l < width; l++) {
+        ret[2 * l] += (double)sum[l];
+        ret[2 * l + 1] += (double)product[l];
+    }
+}
+
+/* The same, with any act. */
+DV_UNROLLED void strip_sums_backward(const float *x, const float *dy, size_t stride, size_t count,
+    struct dv_lines lines, const float *mean, size_t width, double *ret)
+{
+    float passed[RUN_PLACES * STRIP];
+
+    if (lines.act == DV_ACT_NONE) {
+        strip_gradient_sums(x, stride, dy, stride, count, lines, false, mean, width, ret);
+    } else if (is_cut(lines.act)) {
+        strip_gradient_sums(x, stride, dy, stride, count, lines, true, mean, width, ret);
+    } else {
+        strip_passed(x, dy, stride, count, lines, width, passed);
+        strip_gradient_sums(x, stride, passed, width, count, lines, false, mean, width, ret);
+    }
+}
+
+/* Add up the threads' partial sums in the order of the threads. */
+static void combine(
+    const double *partial, size_t threads, size_t channels, double *ret_a, double *ret_b)
+{
+    for (size_t c = 0; c < channels; c++) {
+        double a = 0;
+        double b = 0;
+        for (size_t t = 0; t < threads; t++) {
+            a += partial[2 * (t * channels + c)];
+            b += partial[2 * (t * channels + c) + 1];
+        }
+        ret_a[c] = a;
+        ret_b[c] = b;
+    }
+}
+
+void DV_KERNEL(norm_sums)(const struct dv_view *view, const float *x, double *partial,
+    double *ret_sum, double *ret_squares)
+{
+    const struct dv_view v = *view;
+    size_t channels = v.blocks * v.lanes;
+    size_t threads = (size_t)omp_get_max_threads();
+
+    memset(partial, 0, 2 * threads * channels * sizeof(double));
+#pragma omp parallel
+    {
+        double *own = partial + 2 * channels * (size_t)omp_get_thread_num();
+#pragma omp for schedule(static)
+        for (size_t r = 0; r < run_count(&v); r++) {
+            struct run run = run_at(&v, r);
+            size_t block = run.plane % v.blocks;
+            const float *start = x + (run.plane * v.places + run.first) * v.lanes;
+            const float *shift = x + block * v.places * v.lanes;
+            for (size_t l = 0; l < v.lanes; l += STRIP) {
+                double *to = own + 2 * (block * v.lanes + l);
+                if (strip_width(&v, l) == STRIP) {
+                    strip_sums(start + l, v.lanes, run.count, shift + l, STRIP, to);
+                } else {
+                    strip_sums(start + l, v.lanes, run.count, shift + l, strip_width(&v, l), to);
+                }
+            }
+        }
+    }
+    combine(partial, threads, channels, ret_sum, ret_squares);
+}
+
+void DV_KERNEL(norm_gradient_sums)(const struct dv_view *view, const float *x, const float *dy,
+    const struct dv_lines *lines, const float *mean, double *partial, double *ret_sum,
+    double *ret_product)
+{
+    const struct dv_view v = *view;
+    size_t channels = v.blocks * v.lanes;
+    size_t threads = (size_t)omp_get_max_threads();
+
+    memset(partial, 0, 2 * threads * channels * sizeof(double));
+#pragma omp parallel
+    {
+        double *own = partial + 2 * channels * (size_t)omp_get_thread_num();
+#pragma omp for schedule(static)
+        for (size_t r = 0; r < run_count(&v); r++) {
+            struct run run = run_at(&v, r);
+            size_t start = (run.plane * v.places + run.first) * v.lanes;
+            for (size_t l = 0; l < v.lanes; l += STRIP) {
+                size_t c = run.plane % v.blocks * v.lanes + l;
+                struct dv_lines at = lines_at(lines, c);
+                const float *from = x + start + l;
+                const float *d = dy + start + l;
+                if (strip_width(&v, l) == STRIP) {
+                    strip_sums_backward(
+                        from, d, v.lanes, run.count, at, mean + c, STRIP, own + 2 * c);
+                } else {
+                    strip_sums_backward(
+                        from, d, v.lanes, run.count, at, mean + c, strip_width(&v, l), own + 2 * c);
+                }
+            }
+        }
+    }
+    combine(partial, threads, channels, ret_sum, ret_product);
+}
+
+/* --- Batch norm: per-channel lines ---------------------------------------------------------- */
+
+DV_UNROLLED void strip_apply(
+    const float *x, float *y, size_t stride, size_t count, struct dv_lines lines, size_t width)
+{
+    float buffer[RUN_PLACES * STRIP];
+
+    if (lines.act == DV_ACT_NONE) {
+        strip_line(x, stride, count, lines, false, width, y, stride);
+        return;
+    }
+    if (is_cut(lines.act)) {
+        strip_line(x, stride, count, lines, true, width, y, stride);
+        return;
+    }
+    buffer[0] = 0; /* as above */
+    strip_line(x, stride, count, lines, false, width, buffer, width);
+    DV_KERNEL(activate)(lines.act, count * width, buffer, buffer);
+    for (size_t p = 0; p < count; p++) {
+#pragma omp simd
+        for (size_t l = 0; l < width; l++) {
+            y[p * stride + l] = buffer[p * width + l];
+        }
+    }
+}
+
+void DV_KERNEL(norm_apply)(
+    const struct dv_view *view, const float *x, const struct dv_lines *lines, float *y)
+{
+    const struct dv_view v = *view;
+
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < run_count(&v); r++) {
+        struct run run = run_at(&v, r);
+        size_t start = (run.plane * v.places + run.first) * v.lanes;
+        for (size_t l = 0; l < v.lanes; l += STRIP) {
+            struct dv_lines at = lines_at(lines, run.plane % v.blocks * v.lanes + l);
+            size_t i = start + l;
+            if (strip_width(&v, l) == STRIP) {
+                strip_apply(x + i, y + i, v.lanes, run.count, at, STRIP);
+            } else {
+                strip_apply(x + i, y + i, v.lanes, run.count, at, strip_width(&v, l));
+            }
+        }
+    }
+}
+
+/* dx = a * dy + b * x + c */
+struct combination {
+    const float *a, *b, *c;
+    bool accumulates;
+};
+
+DV_UNROLLED void strip_gradient(const float *x, const float *dy, size_t stride_dy, float *dx,
+    size_t stride, size_t count, struct dv_lines lines, bool has_cut, struct combination s,
+    size_t width)
+{
+    const float limit = limit_of(lines.act);
+
+    for (size_t p = 0; p < count; p++, x += stride, dy += stride_dy, dx += stride) {
+#pragma omp simd
+        for (size_t l = 0; l < width; l++) {
+            float gate = x[l] * lines.scale[l] + lines.offset[l];
+            float d = has_cut ? dy[l] * cut_slope(gate, limit) : dy[l];
+            float value = s.a[l] * d + s.b[l] * x[l] + s.c[l];
+            dx[l] = s.accumulates ? dx[l] + value : value;
+        }
+    }
+}
+
+DV_UNROLLED void strip_backward(const float *x, const float *dy, float *dx, size_t stride,
+    size_t count, struct dv_lines lines, struct combination s, size_t width)
+{
+    float passed[RUN_PLACES * STRIP];
+
+    if (lines.act == DV_ACT_NONE) {
+        strip_gradient(x, dy, stride, dx, stride, count, lines, false, s, width);
+    } else if (is_cut(lines.act)) {
+        strip_gradient(x, dy, stride, dx, stride, count, lines, true, s, width);
+    } else {
+        strip_passed(x, dy, stride, count, lines, width, passed);
+        strip_gradient(x, passed, width, dx, stride, count, lines, false, s, width);
+    }
+}
+
+void DV_KERNEL(norm_gradient)(const struct dv_view *view, const float *x, const float *dy,
+    const struct dv_lines *lines, const float *const coefficients[3], bool accumulates, float *dx)
+{
+    const struct dv_view v = *view;
+
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < run_count(&v); r++) {
+        struct run run = run_at(&v, r);
+        size_t start = (run.plane * v.places + run.first) * v.lanes;
+        for (size_t l = 0; l < v.lanes; l += STRIP) {
+            size_t c = run.plane % v.blocks * v.lanes + l;
+            struct combination s = {
+                coefficients[0] + c, coefficients[1] + c, coefficients[2] + c, accumulates};
+            struct dv_lines at = lines_at(lines, c);
+            size_t i = start + l;
+            if (strip_width(&v, l) == STRIP) {
+                strip_backward(x + i, dy + i, dx + i, v.lanes, run.count, at, s, STRIP);
+            } else {
+                strip_backward(
+                    x + i, dy + i, dx + i, v.lanes, run.count, at, s, strip_width(&v, l));
+            }
+        }
+    }
+}
