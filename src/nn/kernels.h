@@ -32,6 +32,18 @@ struct dv_lines {
     enum dv_activation act;
 };
 
+/* What a scale has been made of, and whether its gradients are added to what is there. */
+struct dv_scaled {
+    const float *x, *gate;
+    bool accumulates_x, accumulates_gate;
+};
+
+/* The channels of all pictures as channels of one. */
+static inline struct dv_view dv_view_by_picture(struct dv_view view)
+{
+    return (struct dv_view){1, view.pictures * view.blocks, view.places, view.lanes};
+}
+
 /* Windows over rows and columns (pooling). */
 struct dv_window {
     size_t rows, columns, rows_out, columns_out;
@@ -58,6 +70,25 @@ struct dv_kernels {
     void (*norm_gradient)(const struct dv_view *view, const float *x, const float *dy,
         const struct dv_lines *lines, const float *const coefficients[3], bool accumulates,
         float *dx);
+
+    /*
+     * The same sums per channel of every picture, as pairs [picture][channel][2], with lines and
+     * means per channel of every picture: for norms within a picture. Their lines are drawn by
+     * norm_apply() and norm_gradient(), for which dv_view_by_picture() makes every channel of
+     * every picture one of its own. The same bits with any number of threads.
+     */
+    void (*picture_sums)(const struct dv_view *view, const float *x, double *ret_pairs);
+    void (*picture_gradient_sums)(const struct dv_view *view, const float *x, const float *dy,
+        const struct dv_lines *lines, const float *mean, double *ret_pairs);
+
+    /* y = x * gate; gate: a number per channel of every picture. */
+    void (*scale)(const struct dv_view *view, const float *x, const float *gate, float *y);
+    /* dx = dy * gate (NULL: nobody asks), dgate = sum of dy * x over the places. */
+    void (*scale_gradient)(const struct dv_view *view, const struct dv_scaled *scaled,
+        const float *dy, float *dx, float *dgate);
+    /* y = x * factor; a factor per picture of `count` floats. y may be x. */
+    void (*scale_pictures)(size_t pictures, size_t count, const float *x, const float *factors,
+        bool accumulates, float *y);
 
     void (*max_pool)(const struct dv_view *in, const struct dv_window *window, const float *x,
         float *y, uint8_t *ret_winner);

@@ -39,7 +39,19 @@ void DV_KERNEL(norm_apply)(
 void DV_KERNEL(norm_gradient_sums)(const struct dv_view *view, const float *x, const float *dy,
     const struct dv_lines *lines, const float *mean, double *partial, double *ret_sum,
     double *ret_product);
+void DV_KERNEL(picture_sums)(const struct dv_view *view, const float *x, double *ret_pairs);
+void DV_KERNEL(picture_gradient_sums)(const struct dv_view *view, const float *x, const float *dy,
+    const struct dv_lines *lines, const float *mean, double *ret_pairs);
 void DV_KERNEL(norm_gradient)(const struct dv_view *view, const float *x, const float *dy,
     const struct dv_lines *lines, const float *const coefficients[3], bool accumulates, float *dx);
+
+/* --- kernels_picture.c: likewise -----------------------------------------------------------------
+ */
+
+void DV_KERNEL(scale)(const struct dv_view *view, const float *x, const float *gate, float *y);
+void DV_KERNEL(scale_gradient)(const struct dv_view *view, const struct dv_scaled *scaled,
+    const float *dy, float *dx, float *dgate);
+void DV_KERNEL(scale_pictures)(size_t pictures, size_t count, const float *x, const float *factors,
+    bool accumulates, float *y);
 
 #endif

@@ -249,7 +249,93 @@ void DV_KERNEL(norm_gradient_sums)(const struct dv_view *view, const float *x, c
     combine(partial, threads, channels, ret_sum, ret_product);
 }
 
-/* --- Batch norm: per-channel lines ---------------------------------------------------------- */
+/* --- Norms within a picture: sums ------------------------------------------------------------ */
+
+/*
+ * What a thread does at a time: a plane, or one strip of it where there are fewer planes than
+ * threads. How it is cut does not change a sum: each is one strip's alone.
+ */
+static size_t cuts_a_plane(const struct dv_view *v)
+{
+    bool is_short = v->pictures * v->blocks < (size_t)omp_get_max_threads();
+
+    return is_short ? (v->lanes + STRIP - 1) / STRIP : 1;
+}
+
+/* The lanes of cut `index` of a plane: from the first one to before the last one. */
+struct cut_lanes {
+    size_t first, last;
+};
+
+static struct cut_lanes lanes_of_cut(const struct dv_view *v, size_t cuts, size_t index)
+{
+    struct cut_lanes lanes = {0, v->lanes};
+
+    if (cuts > 1) {
+        lanes.first = index * STRIP;
+        lanes.last = lanes.first + strip_width(v, lanes.first);
+    }
+    return lanes;
+}
+
+void DV_KERNEL(picture_sums)(const struct dv_view *view, const float *x, double *ret_pairs)
+{
+    const struct dv_view v = *view;
+    const size_t cuts = cuts_a_plane(&v);
+
+    memset(ret_pairs, 0, 2 * v.pictures * v.blocks * v.lanes * sizeof(*ret_pairs));
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < v.pictures * v.blocks * cuts; i++) {
+        size_t plane = i / cuts;
+        struct cut_lanes lanes = lanes_of_cut(&v, cuts, i % cuts);
+        const float *start = x + plane * v.places * v.lanes;
+        for (size_t p = 0; p < v.places; p += RUN_PLACES) {
+            size_t count = v.places - p < RUN_PLACES ? v.places - p : RUN_PLACES;
+            for (size_t l = lanes.first; l < lanes.last; l += STRIP) {
+                const float *from = start + p * v.lanes + l;
+                double *to = ret_pairs + 2 * (plane * v.lanes + l);
+                if (strip_width(&v, l) == STRIP) {
+                    strip_sums(from, v.lanes, count, start + l, STRIP, to);
+                } else {
+                    strip_sums(from, v.lanes, count, start + l, strip_width(&v, l), to);
+                }
+            }
+        }
+    }
+}
+
+void DV_KERNEL(picture_gradient_sums)(const struct dv_view *view, const float *x, const float *dy,
+    const struct dv_lines *lines, const float *mean, double *ret_pairs)
+{
+    const struct dv_view v = *view;
+    const size_t cuts = cuts_a_plane(&v);
+
+    memset(ret_pairs, 0, 2 * v.pictures * v.blocks * v.lanes * sizeof(*ret_pairs));
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < v.pictures * v.blocks * cuts; i++) {
+        size_t plane = i / cuts;
+        struct cut_lanes lanes = lanes_of_cut(&v, cuts, i % cuts);
+        for (size_t p = 0; p < v.places; p += RUN_PLACES) {
+            size_t count = v.places - p < RUN_PLACES ? v.places - p : RUN_PLACES;
+            size_t start = (plane * v.places + p) * v.lanes;
+            for (size_t l = lanes.first; l < lanes.last; l += STRIP) {
+                size_t c = plane * v.lanes + l;
+                struct dv_lines at = lines_at(lines, c);
+                const float *from = x + start + l;
+                const float *d = dy + start + l;
+                if (strip_width(&v, l) == STRIP) {
+                    strip_sums_backward(
+                        from, d, v.lanes, count, at, mean + c, STRIP, ret_pairs + 2 * c);
+                } else {
+                    strip_sums_backward(from, d, v.lanes, count, at, mean + c, strip_width(&v, l),
+                        ret_pairs + 2 * c);
+                }
+            }
+        }
+    }
+}
+
+/* --- Lines, per channel ---------------------------------------------------------------------- */
 
 DV_UNROLLED void strip_apply(
     const float *x, float *y, size_t stride, size_t count, struct dv_lines lines, size_t width)

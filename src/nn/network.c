@@ -139,27 +139,14 @@ static bool take_layouts(struct dv_network *net, const struct dv_json *plan)
     return fits;
 }
 
-/* What a graph can say and no backend does yet. */
-static enum dv_status refuse_missing(const struct dv_graph *graph, struct dv_error *reterr)
-{
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        const struct dv_node *node = &graph->nodes[i];
-        if (node->op > DV_NODE_LINEAR) {
-            return dv_fail(reterr, DV_UNSUPPORTED, "node %u: this %s cannot be trained or run yet",
-                i, dv_node_op_name(node->op));
-        }
-    }
-    return DV_OK;
-}
-
 static enum dv_status make(
     struct dv_network *net, const struct dv_network_options *options, struct dv_error *reterr)
 {
-    enum dv_status status = refuse_missing(net->graph, reterr);
+    enum dv_status status = DV_OK;
 
     net->layouts =
         dv_arena_array(net->arena, (size_t)net->graph->row_count + 1, sizeof(*net->layouts));
-    if (status == DV_OK && !take_layouts(net, options->plan)) {
+    if (!take_layouts(net, options->plan)) {
         status = dv_layout_choose(
             net->graph, net->backend, net->batch_size, net->is_training, net->layouts, reterr);
     }
@@ -252,7 +239,7 @@ static void forward(struct dv_network *net, const float *pixels, bool is_inferen
     for (uint32_t i = 0; i < p->step_count; i++) {
         struct dv_op_args *a = &net->arguments[i];
         a->is_inference = is_inference;
-        if (p->steps[i].desc.op == DV_NODE_DROPOUT) {
+        if (p->steps[i].desc.op == DV_NODE_DROPOUT || p->steps[i].desc.op == DV_NODE_DROP_PATH) {
             struct dv_random random =
                 dv_random_make(net->seed, DV_RANDOM_DROPOUT, step, p->steps[i].node);
             a->dropout_key = dv_random_u64(&random);

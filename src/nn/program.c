@@ -123,6 +123,7 @@ static bool is_transparent(struct builder *b, const struct dv_node *node)
     case DV_NODE_ACTIVATION:
         return node->act == DV_ACT_NONE || fuse_activation(b, node);
     case DV_NODE_DROPOUT:
+    case DV_NODE_DROP_PATH:
         return node->drop <= 0 || !b->is_training;
     case DV_NODE_FLATTEN:
         return places(b->graph->nodes[node->inputs[0]].shape) == 1;

@@ -38,10 +38,10 @@ static float *make_floats(struct dv_random *random, size_t count)
     return values;
 }
 
-static struct data make_data(size_t index)
+static struct data make_data(struct dv_view view)
 {
-    struct dv_random random = dv_random_make(11, DV_RANDOM_SAMPLE, index, 0);
-    struct data d = {.view = views[index]};
+    struct dv_random random = dv_random_make(11, DV_RANDOM_SAMPLE, view.places, view.lanes);
+    struct data d = {.view = view};
     size_t threads = (size_t)omp_get_max_threads();
 
     d.channels = d.view.blocks * d.view.lanes;
@@ -107,7 +107,7 @@ static void on_every_set_and_view(check_fn check)
 
     for (size_t k = 0; (kernels = dv_kernels_at(k)) != NULL; k++) {
         for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
-            struct data d = make_data(i);
+            struct data d = make_data(views[i]);
             check(kernels, &d);
             finish_data(&d);
         }
@@ -239,6 +239,73 @@ static void check_elementwise(const struct dv_kernels *kernels, struct data *d)
     }
 }
 
+/* Sums, lines and gates of each picture: `p` has the channels of all pictures as its own. */
+static void check_pictures(const struct dv_kernels *kernels, struct data *d)
+{
+    struct data p = make_data(dv_view_by_picture(d->view));
+    double *pairs = dv_alloc(2 * p.channels * sizeof(*pairs));
+    struct dv_lines lines = lines_of(&p, DV_ACT_SILU);
+
+    kernels->picture_sums(&d->view, p.x, pairs);
+    kernels->norm_sums(&p.view, p.x, p.partial, p.sum, p.other); /* checked above */
+    for (size_t c = 0; c < p.channels; c++) {
+        expect_near(kernels, "picture_sums", pairs[2 * c], p.sum[c]);
+        expect_near(kernels, "picture_sums", pairs[2 * c + 1], p.other[c]);
+    }
+    kernels->picture_gradient_sums(&d->view, p.x, p.dy, &lines, p.mean, pairs);
+    kernels->norm_gradient_sums(&p.view, p.x, p.dy, &lines, p.mean, p.partial, p.sum, p.other);
+    for (size_t c = 0; c < p.channels; c++) {
+        expect_near(kernels, "picture_gradient_sums", pairs[2 * c], p.sum[c]);
+        expect_near(kernels, "picture_gradient_sums", pairs[2 * c + 1], p.other[c]);
+    }
+    dv_free(pairs);
+    finish_data(&p);
+}
+
+static void check_scales(const struct dv_kernels *kernels, struct data *d)
+{
+    struct data p = make_data(dv_view_by_picture(d->view));
+    float *gate_gradient = dv_alloc(p.channels * sizeof(*gate_gradient));
+
+    kernels->scale(&d->view, p.x, p.scale, p.y);
+    for (size_t i = 0; i < p.count; i++) {
+        p.wanted[i] = p.x[i] * p.scale[channel_of(&p, i)];
+    }
+    expect_floats(kernels, "scale", p.y, &p);
+    for (int mode = 0; mode < 4; mode++) {
+        struct dv_scaled scaled = {p.x, p.scale, mode % 2, mode / 2};
+        for (size_t c = 0; c < p.channels; c++) {
+            p.sum[c] = scaled.accumulates_gate ? (double)p.offset[c] : 0;
+            gate_gradient[c] = p.offset[c];
+        }
+        for (size_t i = 0; i < p.count; i++) {
+            size_t c = channel_of(&p, i);
+            p.wanted[i] = p.dy[i] * p.scale[c] + (scaled.accumulates_x ? p.y[i] : 0);
+            p.sum[c] += (double)p.dy[i] * (double)p.x[i];
+        }
+        kernels->scale_gradient(&d->view, &scaled, p.dy, NULL, gate_gradient);
+        if (!scaled.accumulates_gate) { /* once more, with the map's gradient too */
+            kernels->scale_gradient(&d->view, &scaled, p.dy, p.y, gate_gradient);
+            expect_floats(kernels, "scale_gradient", p.y, &p);
+        }
+        for (size_t c = 0; c < p.channels; c++) {
+            expect_near(kernels, "scale_gradient", (double)gate_gradient[c], p.sum[c]);
+        }
+    }
+    for (int adds = 0; adds < 2; adds++) {
+        size_t of_picture = d->count / d->view.pictures;
+        for (size_t i = 0; i < d->count; i++) {
+            d->wanted[i] = d->x[i] * d->scale[i / of_picture % d->channels] + (adds ? d->y[i] : 0);
+        }
+        if (d->view.pictures <= d->channels) {
+            kernels->scale_pictures(d->view.pictures, of_picture, d->x, d->scale, adds, d->y);
+            expect_floats(kernels, "scale_pictures", d->y, d);
+        }
+    }
+    dv_free(gate_gradient);
+    finish_data(&p);
+}
+
 /* From far left to far right, with the kinks between the steps; and more than one chunk. */
 static void activations_are_those_of_their_definitions(void **state)
 {
@@ -282,6 +349,18 @@ static void norm_lines_go_through_every_float(void **state)
 {
     (void)state;
     on_every_set_and_view(check_norm_lines);
+}
+
+static void sums_and_lines_of_a_picture_are_its_own(void **state)
+{
+    (void)state;
+    on_every_set_and_view(check_pictures);
+}
+
+static void scales_go_through_every_float(void **state)
+{
+    (void)state;
+    on_every_set_and_view(check_scales);
 }
 
 static void elementwise_ops_go_through_every_float(void **state)
@@ -345,6 +424,8 @@ int main(void)
         cmocka_unit_test(norm_sums_are_those_of_the_channels),
         cmocka_unit_test(norm_gradient_sums_are_those_of_the_channels),
         cmocka_unit_test(norm_lines_go_through_every_float),
+        cmocka_unit_test(sums_and_lines_of_a_picture_are_its_own),
+        cmocka_unit_test(scales_go_through_every_float),
         cmocka_unit_test(elementwise_ops_go_through_every_float),
         cmocka_unit_test(activations_are_those_of_their_definitions),
         cmocka_unit_test(pooling_takes_and_gives_back_in_every_set),

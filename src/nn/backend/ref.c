@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-/* What a training batch norm keeps: mean and 1/std per channel. */
+/* What a training norm keeps: mean and 1/std per channel, or per picture and group. */
 struct saved_norm {
     float mean;
     float scale;
@@ -33,6 +33,15 @@ static long tap(const struct dv_op_desc *d, size_t o, size_t k, uint32_t limit)
     long place = (long)(o * d->stride + k) - (long)d->padding;
 
     return place >= 0 && place < (long)limit ? place : -1;
+}
+
+/* Write or add to the gradient of an input, if anybody asks for it. */
+static void give(const struct dv_op_args *a, size_t input, size_t index, float value)
+{
+    if (a->input_gradients[input]) {
+        float *dx = &a->input_gradients[input][index];
+        *dx = value + (a->accumulates[input] ? *dx : 0);
+    }
 }
 
 /* --- Convolution ------------------------------------------------------------------------- */
@@ -213,7 +222,7 @@ static struct saved_norm norm_of_batch(
     float *running_var = &a->tensors[DV_TENSOR_RUNNING_VAR][c];
     *running_mean += DV_BATCH_NORM_MOMENTUM * ((float)mean - *running_mean);
     *running_var += DV_BATCH_NORM_MOMENTUM * ((float)unbiased - *running_var);
-    return (struct saved_norm){(float)mean, (float)(1 / sqrt(variance + DV_BATCH_NORM_EPSILON))};
+    return (struct saved_norm){(float)mean, (float)(1 / sqrt(variance + DV_NORM_EPSILON))};
 }
 
 static void norm_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
@@ -223,7 +232,7 @@ static void norm_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
 
     for (size_t c = 0; c < channels; c++) {
         struct saved_norm norm = {a->tensors[DV_TENSOR_RUNNING_MEAN][c],
-            1 / sqrtf(a->tensors[DV_TENSOR_RUNNING_VAR][c] + DV_BATCH_NORM_EPSILON)};
+            1 / sqrtf(a->tensors[DV_TENSOR_RUNNING_VAR][c] + DV_NORM_EPSILON)};
         if (!a->is_inference) {
             norm = norm_of_batch(d, a, c);
             saved[c] = norm;
@@ -260,6 +269,110 @@ static void norm_backward(const struct dv_op_desc *d, const struct dv_op_args *a
                         (dy[i] - sum / count - x_hat * product / count);
             a->input_gradients[0][i] =
                 (float)(dx + (a->accumulates[0] ? a->input_gradients[0][i] : 0));
+        }
+    }
+}
+
+/* --- Group norm (Wu and He 2018): as batch norm, over a group of channels of one picture ----- */
+
+static size_t group_size(const struct dv_op_desc *d)
+{
+    return dv_op_output_floats(d) / d->batch / d->groups;
+}
+
+/* The k-th float of group `index`, counted over all pictures. */
+static size_t group_float(const struct dv_op_desc *d, size_t index, size_t k)
+{
+    size_t places = (size_t)d->output.rows * d->output.columns;
+    size_t group_channels = d->output.channels / d->groups;
+    size_t place = index / d->groups * places + k / group_channels;
+
+    return place * d->output.channels + index % d->groups * group_channels + k % group_channels;
+}
+
+static struct saved_norm norm_of_group(
+    const struct dv_op_desc *d, const struct dv_op_args *a, size_t index)
+{
+    size_t count = group_size(d);
+    double sum = 0;
+    double squares = 0;
+
+    for (size_t k = 0; k < count; k++) {
+        sum += a->inputs[0][group_float(d, index, k)];
+    }
+    double mean = sum / (double)count;
+    for (size_t k = 0; k < count; k++) {
+        double difference = a->inputs[0][group_float(d, index, k)] - mean;
+        squares += difference * difference;
+    }
+    double variance = squares / (double)count;
+    return (struct saved_norm){(float)mean, (float)(1 / sqrt(variance + DV_NORM_EPSILON))};
+}
+
+static void group_norm_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
+{
+    struct saved_norm *saved = a->saved;
+
+    for (size_t index = 0; index < (size_t)d->batch * d->groups; index++) {
+        struct saved_norm norm = norm_of_group(d, a, index);
+        if (!a->is_inference) {
+            saved[index] = norm;
+        }
+        for (size_t k = 0; k < group_size(d); k++) {
+            size_t i = group_float(d, index, k);
+            size_t c = i % d->output.channels;
+            a->output[i] =
+                (a->inputs[0][i] - norm.mean) * norm.scale * a->tensors[DV_TENSOR_WEIGHT][c] +
+                a->tensors[DV_TENSOR_BIAS][c];
+        }
+    }
+}
+
+static void group_norm_tensor_gradients(
+    const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
+{
+    const struct saved_norm *saved = a->saved;
+    size_t channels = d->output.channels;
+    size_t of_picture = dv_op_output_floats(d) / d->batch;
+
+    for (size_t c = 0; c < channels; c++) {
+        double sum = 0;
+        double product = 0;
+        for (size_t i = c; i < dv_op_output_floats(d); i += channels) {
+            size_t group = c / (channels / d->groups);
+            struct saved_norm norm = saved[i / of_picture * d->groups + group];
+            sum += dy[i];
+            product += (double)dy[i] * ((a->inputs[0][i] - norm.mean) * norm.scale);
+        }
+        a->tensor_gradients[DV_TENSOR_BIAS][c] = (float)sum;
+        a->tensor_gradients[DV_TENSOR_WEIGHT][c] = (float)product;
+    }
+}
+
+/* With g = weight * dy: dx = scale * (g - mean(g) - x_hat * mean(g * x_hat)) */
+static void group_norm_backward(
+    const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
+{
+    const struct saved_norm *saved = a->saved;
+    const float *weight = a->tensors[DV_TENSOR_WEIGHT];
+    double count = (double)group_size(d);
+
+    group_norm_tensor_gradients(d, a, dy);
+    for (size_t index = 0; a->input_gradients[0] && index < (size_t)d->batch * d->groups; index++) {
+        struct saved_norm norm = saved[index];
+        double sum = 0;
+        double product = 0;
+        for (size_t k = 0; k < group_size(d); k++) {
+            size_t i = group_float(d, index, k);
+            double g = (double)weight[i % d->output.channels] * dy[i];
+            sum += g;
+            product += g * (a->inputs[0][i] - norm.mean) * norm.scale;
+        }
+        for (size_t k = 0; k < group_size(d); k++) {
+            size_t i = group_float(d, index, k);
+            double g = (double)weight[i % d->output.channels] * dy[i];
+            double x_hat = (a->inputs[0][i] - norm.mean) * norm.scale;
+            give(a, 0, i, (float)(norm.scale * (g - sum / count - x_hat * product / count)));
         }
     }
 }
@@ -415,14 +528,6 @@ static void concat_forward(const struct dv_op_desc *d, const struct dv_op_args *
     }
 }
 
-static void give(const struct dv_op_args *a, size_t input, size_t index, float value)
-{
-    if (a->input_gradients[input]) {
-        float *dx = &a->input_gradients[input][index];
-        *dx = value + (a->accumulates[input] ? *dx : 0);
-    }
-}
-
 static void concat_backward(const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
 {
     for (size_t o = 0; o < dv_op_output_floats(d); o++) {
@@ -432,7 +537,7 @@ static void concat_backward(const struct dv_op_desc *d, const struct dv_op_args 
     }
 }
 
-/* Where float `o` of a copy, an activation, a dropout or a flatten comes from. */
+/* Where float `o` of a copy, an activation, a dropout (of paths) or a flatten comes from. */
 static size_t plain_source(const struct dv_op_desc *d, size_t o)
 {
     struct dv_shape in = d->inputs[0];
@@ -448,9 +553,12 @@ static size_t plain_source(const struct dv_op_desc *d, size_t o)
 
 static float plain_factor(const struct dv_op_desc *d, const struct dv_op_args *a, size_t o)
 {
-    bool drops = d->op == DV_NODE_DROPOUT && !a->is_inference;
+    size_t picture = o / (dv_op_output_floats(d) / d->batch);
 
-    return drops ? dv_dropout_factor(a->dropout_key, o, d->drop) : 1.0f;
+    if (a->is_inference || !(d->drop > 0)) {
+        return 1.0f;
+    }
+    return dv_dropout_factor(a->dropout_key, d->op == DV_NODE_DROP_PATH ? picture : o, d->drop);
 }
 
 static void plain_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
@@ -465,6 +573,77 @@ static void spread_backward(const struct dv_op_desc *d, const struct dv_op_args 
     for (size_t k = 0; k < d->input_count; k++) {
         for (size_t o = 0; o < dv_op_output_floats(d); o++) {
             give(a, k, plain_source(d, o), dy[o] * plain_factor(d, a, o));
+        }
+    }
+}
+
+/* --- A map times a number per channel --------------------------------------------------------- */
+
+/* The gate of float `i`. */
+static size_t gate_of(const struct dv_op_desc *d, size_t i)
+{
+    size_t channels = d->output.channels;
+
+    return i / (dv_op_output_floats(d) / d->batch) * channels + i % channels;
+}
+
+static void scale_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
+{
+    for (size_t i = 0; i < dv_op_output_floats(d); i++) {
+        a->output[i] = a->inputs[0][i] * a->inputs[1][gate_of(d, i)];
+    }
+}
+
+static void scale_backward(const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
+{
+    size_t gates = dv_op_input_floats(d, 1);
+    DV_CLEANUP(dv_freep) double *sums = dv_alloc(gates * sizeof(*sums));
+
+    for (size_t i = 0; i < dv_op_output_floats(d); i++) {
+        give(a, 0, i, dy[i] * a->inputs[1][gate_of(d, i)]);
+        sums[gate_of(d, i)] += (double)dy[i] * a->inputs[0][i];
+    }
+    for (size_t g = 0; g < gates; g++) {
+        give(a, 1, g, (float)sums[g]);
+    }
+}
+
+/* --- The shortcut without parameters (He et al. 2015, option A) ------------------------------ */
+
+/* Where float `o` comes from; SIZE_MAX: from nowhere, it is a channel put behind the input's. */
+static size_t shortcut_source(const struct dv_op_desc *d, size_t o)
+{
+    struct dv_shape in = d->inputs[0];
+    struct dv_shape out = d->output;
+    size_t channel = o % out.channels;
+    size_t column = o / out.channels % out.columns;
+    size_t row = o / out.channels / out.columns % out.rows;
+    size_t picture = o / out.channels / out.columns / out.rows;
+
+    return channel < in.channels ? at(in, picture, row * d->stride, column * d->stride, channel)
+                                 : SIZE_MAX;
+}
+
+static void shortcut_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
+{
+    for (size_t o = 0; o < dv_op_output_floats(d); o++) {
+        size_t from = shortcut_source(d, o);
+        a->output[o] = from == SIZE_MAX ? 0 : a->inputs[0][from];
+    }
+}
+
+static void shortcut_backward(
+    const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
+{
+    float *dx = a->input_gradients[0];
+
+    if (!a->accumulates[0]) {
+        memset(dx, 0, dv_op_input_floats(d, 0) * sizeof(*dx));
+    }
+    for (size_t o = 0; o < dv_op_output_floats(d); o++) {
+        size_t from = shortcut_source(d, o);
+        if (from != SIZE_MAX) {
+            dx[from] += dy[o];
         }
     }
 }
@@ -555,12 +734,20 @@ static const struct {
     [DV_NODE_DROPOUT] = {plain_forward, spread_backward},
     [DV_NODE_FLATTEN] = {plain_forward, spread_backward},
     [DV_NODE_LINEAR] = {linear_forward, linear_backward},
+    [DV_NODE_GROUP_NORM] = {group_norm_forward, group_norm_backward},
+    [DV_NODE_SCALE] = {scale_forward, scale_backward},
+    [DV_NODE_DROP_PATH] = {plain_forward, spread_backward},
+    [DV_NODE_PAD_SHORTCUT] = {shortcut_forward, shortcut_backward},
 };
 
 /* Bytes that the op itself saves; behind them is its result before the activation. */
 static size_t saved_before_act(const struct dv_op_desc *d)
 {
-    return d->op == DV_NODE_BATCH_NORM ? d->output.channels * sizeof(struct saved_norm) : 0;
+    size_t norms = d->op == DV_NODE_BATCH_NORM   ? d->output.channels
+                   : d->op == DV_NODE_GROUP_NORM ? (size_t)d->batch * d->groups
+                                                 : 0;
+
+    return norms * sizeof(struct saved_norm);
 }
 
 static float *before_act(const struct dv_op_desc *d, const struct dv_op_args *a)

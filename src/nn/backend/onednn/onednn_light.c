@@ -89,7 +89,7 @@ static void take_batch_statistics(
         float *running_mean = &a->tensors[DV_TENSOR_RUNNING_MEAN][c];
         float *running_var = &a->tensors[DV_TENSOR_RUNNING_VAR][c];
         mean[c] = (float)((double)a->inputs[0][first] + difference);
-        inverse[c] = (float)(1 / sqrt(variance + (double)DV_BATCH_NORM_EPSILON));
+        inverse[c] = (float)(1 / sqrt(variance + (double)DV_NORM_EPSILON));
         *running_mean += DV_BATCH_NORM_MOMENTUM * (mean[c] - *running_mean);
         *running_var += DV_BATCH_NORM_MOMENTUM * ((float)unbiased - *running_var);
     }
@@ -109,7 +109,7 @@ static void norm_forward(struct dv_op *op, const struct dv_op_args *a)
     for (size_t c = 0; c < op->desc.output.channels; c++) {
         if (a->is_inference) {
             mean[c] = a->tensors[DV_TENSOR_RUNNING_MEAN][c];
-            inverse[c] = 1 / sqrtf(a->tensors[DV_TENSOR_RUNNING_VAR][c] + DV_BATCH_NORM_EPSILON);
+            inverse[c] = 1 / sqrtf(a->tensors[DV_TENSOR_RUNNING_VAR][c] + DV_NORM_EPSILON);
         }
         scale[c] = a->tensors[DV_TENSOR_WEIGHT][c] * inverse[c];
         offset[c] = a->tensors[DV_TENSOR_BIAS][c] - mean[c] * scale[c];
@@ -149,6 +149,160 @@ static void norm_backward(struct dv_op *op, const struct dv_op_args *a)
         dv_kernels()->norm_gradient(&v, a->inputs[0], a->output_gradient, &lines, sums,
             a->accumulates[0], a->input_gradients[0]);
     }
+}
+
+/* --- Group norm ----------------------------------------------------------------------------- */
+
+/*
+ * A line per channel of every picture, [picture][channel]; the parts kept are those of a batch
+ * norm. In the scratch: lines of a call, then pairs of sums.
+ */
+static size_t group_lines(const struct dv_op_desc *d)
+{
+    return (size_t)d->batch * d->output.channels;
+}
+
+static float *group_part(const struct dv_op *op, const struct dv_op_args *a, size_t part)
+{
+    float *start = a->is_inference ? a->scratch : a->saved;
+
+    return start + part * group_lines(&op->desc);
+}
+
+static double *group_pairs(const struct dv_op *op, const struct dv_op_args *a)
+{
+    return (double *)((float *)a->scratch + NORM_SAVED_COUNT * group_lines(&op->desc));
+}
+
+static struct dv_lines group_lines_of(const struct dv_op *op, const struct dv_op_args *a)
+{
+    return (struct dv_lines){
+        group_part(op, a, NORM_SCALE), group_part(op, a, NORM_OFFSET), op->desc.act};
+}
+
+/*
+ * Mean and 1/std of a group, from the sums of its channels, each of which was shifted by the first
+ * value of that channel in the picture.
+ */
+static void take_group_statistics(const struct dv_op *op, const struct dv_op_args *a,
+    const struct dv_view *v, size_t first, size_t channels)
+{
+    const double *pairs = group_pairs(op, a) + 2 * first;
+    double places = (double)v->places;
+    double count = places * (double)channels;
+    double sum = 0;
+    double squares = 0;
+
+    for (size_t c = 0; c < channels; c++) {
+        size_t plane = (first + c) / v->lanes;
+        double shift = (double)a->inputs[0][plane * v->places * v->lanes + (first + c) % v->lanes];
+        sum += pairs[2 * c] + places * shift;
+    }
+    double mean = sum / count;
+    for (size_t c = 0; c < channels; c++) {
+        size_t plane = (first + c) / v->lanes;
+        double shift = (double)a->inputs[0][plane * v->places * v->lanes + (first + c) % v->lanes];
+        double off = shift - mean;
+        squares += pairs[2 * c + 1] + 2 * off * pairs[2 * c] + places * off * off;
+    }
+    double inverse = 1 / sqrt(fmax(squares / count, 0) + (double)DV_NORM_EPSILON);
+    for (size_t c = first; c < first + channels; c++) {
+        float scale =
+            (float)(inverse * (double)a->tensors[DV_TENSOR_WEIGHT][c % (v->blocks * v->lanes)]);
+        float bias = a->tensors[DV_TENSOR_BIAS][c % (v->blocks * v->lanes)];
+        group_part(op, a, NORM_MEAN)[c] = (float)mean;
+        group_part(op, a, NORM_INVERSE)[c] = (float)inverse;
+        group_part(op, a, NORM_SCALE)[c] = scale;
+        group_part(op, a, NORM_OFFSET)[c] = (float)((double)bias - mean * (double)scale);
+    }
+}
+
+static void group_norm_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.output);
+    struct dv_view by_picture = dv_view_by_picture(v);
+    size_t channels = op->desc.output.channels / op->desc.groups;
+
+    dv_kernels()->picture_sums(&v, a->inputs[0], group_pairs(op, a));
+#pragma omp parallel for schedule(static)
+    for (size_t group = 0; group < (size_t)op->desc.batch * op->desc.groups; group++) {
+        take_group_statistics(op, a, &v, group * channels, channels);
+    }
+    struct dv_lines lines = group_lines_of(op, a);
+    dv_kernels()->norm_apply(&by_picture, a->inputs[0], &lines, a->output);
+}
+
+/* Weight and bias, a pair of sums per picture each. */
+static void group_norm_tensor_gradients(const struct dv_op *op, const struct dv_op_args *a)
+{
+    size_t channels = op->desc.output.channels;
+    const double *pairs = group_pairs(op, a);
+    const float *inverse = group_part(op, a, NORM_INVERSE);
+
+#pragma omp parallel for schedule(static)
+    for (size_t c = 0; c < channels; c++) {
+        double sum = 0;
+        double product = 0;
+        for (size_t i = c; i < group_lines(&op->desc); i += channels) {
+            sum += pairs[2 * i];
+            product += pairs[2 * i + 1] * (double)inverse[i];
+        }
+        a->tensor_gradients[DV_TENSOR_BIAS][c] = (float)sum;
+        a->tensor_gradients[DV_TENSOR_WEIGHT][c] = (float)product;
+    }
+}
+
+/*
+ * With g = weight * dy: dx = inverse * (g - mean(g) - x_hat * mean(g * x_hat)), as a line
+ * a * dy + b * x + c per channel, with x_hat = (x - mean) * inverse.
+ */
+static void group_norm_lines(const struct dv_op *op, const struct dv_op_args *a, size_t first,
+    size_t channels, float *const ret_lines[3])
+{
+    const double *pairs = group_pairs(op, a) + 2 * first;
+    double inverse = (double)group_part(op, a, NORM_INVERSE)[first];
+    double mean = (double)group_part(op, a, NORM_MEAN)[first];
+    double places = (double)op->desc.output.rows * op->desc.output.columns;
+    double count = places * (double)channels;
+    double sum = 0;
+    double product = 0;
+
+    for (size_t c = 0; c < channels; c++) {
+        double weight =
+            (double)a->tensors[DV_TENSOR_WEIGHT][(first + c) % op->desc.output.channels];
+        sum += weight * pairs[2 * c];
+        product += weight * pairs[2 * c + 1] * inverse;
+    }
+    double slope = -inverse * inverse * product / count;
+    for (size_t c = first; c < first + channels; c++) {
+        ret_lines[0][c] = group_part(op, a, NORM_SCALE)[c];
+        ret_lines[1][c] = (float)slope;
+        ret_lines[2][c] = (float)(-inverse * sum / count - slope * mean);
+    }
+}
+
+static void group_norm_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.output);
+    struct dv_view by_picture = dv_view_by_picture(v);
+    struct dv_lines lines = group_lines_of(op, a);
+    size_t channels = op->desc.output.channels / op->desc.groups;
+    float *start = a->scratch;
+    float *const drawn[3] = {
+        start, start + group_lines(&op->desc), start + 2 * group_lines(&op->desc)};
+
+    dv_kernels()->picture_gradient_sums(&v, a->inputs[0], a->output_gradient, &lines,
+        group_part(op, a, NORM_MEAN), group_pairs(op, a));
+    group_norm_tensor_gradients(op, a);
+    if (!a->input_gradients[0]) {
+        return;
+    }
+#pragma omp parallel for schedule(static)
+    for (size_t group = 0; group < (size_t)op->desc.batch * op->desc.groups; group++) {
+        group_norm_lines(op, a, group * channels, channels, drawn);
+    }
+    dv_kernels()->norm_gradient(&by_picture, a->inputs[0], a->output_gradient, &lines,
+        (const float *const *)drawn, a->accumulates[0], a->input_gradients[0]);
 }
 
 /* --- Pooling, global pooling ---------------------------------------------------------------- */
@@ -317,6 +471,93 @@ static void dropout_walk(
     }
 }
 
+/* --- Gates, paths, shortcuts ------------------------------------------------------------------ */
+
+static void scale_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.output);
+
+    dv_kernels()->scale(&v, a->inputs[0], a->inputs[1], a->output);
+}
+
+static void scale_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.output);
+    struct dv_scaled scaled = {a->inputs[0], a->inputs[1], a->accumulates[0], a->accumulates[1]};
+    float *gate_gradient = a->input_gradients[1];
+
+    if (!gate_gradient) { /* a gate without parameters before it */
+        scaled.accumulates_gate = false;
+        gate_gradient = a->scratch;
+    }
+    dv_kernels()->scale_gradient(
+        &v, &scaled, a->output_gradient, a->input_gradients[0], gate_gradient);
+}
+
+static void drop_path_walk(
+    struct dv_op *op, const struct dv_op_args *a, const float *x, bool adds, float *y)
+{
+    const struct dv_op_desc *d = &op->desc;
+    float *factors = a->scratch;
+
+    for (size_t n = 0; n < d->batch; n++) {
+        factors[n] = a->is_inference ? 1 : dv_dropout_factor(a->dropout_key, n, d->drop);
+    }
+    dv_kernels()->scale_pictures(d->batch, dv_op_output_floats(d) / d->batch, x, factors, adds, y);
+}
+
+/*
+ * Every stride-th place. The input's channels are the first of the output's: in NHWC the first
+ * lanes of a place, in BLOCKED the first planes of a picture.
+ */
+static void shortcut_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    const struct dv_op_desc *d = &op->desc;
+    struct dv_view in = view_of(d, d->inputs[0]);
+    struct dv_view out = view_of(d, d->output);
+
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < out.pictures * out.blocks * out.places; i++) {
+        size_t plane = i / out.places;
+        size_t row = i % out.places / d->output.columns * d->stride;
+        size_t column = i % out.places % d->output.columns * d->stride;
+        size_t block = plane % out.blocks;
+        size_t lanes = block < in.blocks ? in.lanes : 0;
+        size_t from = (plane / out.blocks * in.blocks + block) * in.places +
+                      row * d->inputs[0].columns + column;
+        if (lanes > 0) {
+            memcpy(
+                a->output + i * out.lanes, a->inputs[0] + from * in.lanes, lanes * sizeof(float));
+        }
+        memset(a->output + i * out.lanes + lanes, 0, (out.lanes - lanes) * sizeof(float));
+    }
+}
+
+static void shortcut_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    const struct dv_op_desc *d = &op->desc;
+    struct dv_view in = view_of(d, d->inputs[0]);
+    struct dv_view out = view_of(d, d->output);
+
+#pragma omp parallel for schedule(static)
+    for (size_t plane = 0; plane < in.pictures * in.blocks; plane++) {
+        size_t from_plane = plane / in.blocks * out.blocks + plane % in.blocks;
+        float *dx = a->input_gradients[0] + plane * in.places * in.lanes;
+        if (!a->accumulates[0]) {
+            memset(dx, 0, in.places * in.lanes * sizeof(float));
+        }
+        for (size_t o = 0; o < out.places; o++) {
+            size_t row = o / d->output.columns * d->stride;
+            size_t column = o % d->output.columns * d->stride;
+            const float *from = a->output_gradient + (from_plane * out.places + o) * out.lanes;
+            float *to = dx + (row * d->inputs[0].columns + column) * in.lanes;
+            for (size_t l = 0; l < in.lanes; l++) {
+                to[l] += from[l];
+            }
+        }
+    }
+}
+
 /* --- Dispatch -------------------------------------------------------------------------------- */
 
 void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
@@ -350,6 +591,18 @@ void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
         break;
     case DV_NODE_DROPOUT:
         dropout_walk(op, a, a->inputs[0], false, a->output);
+        break;
+    case DV_NODE_GROUP_NORM:
+        group_norm_forward(op, a);
+        break;
+    case DV_NODE_SCALE:
+        scale_forward(op, a);
+        break;
+    case DV_NODE_DROP_PATH:
+        drop_path_walk(op, a, a->inputs[0], false, a->output);
+        break;
+    case DV_NODE_PAD_SHORTCUT:
+        shortcut_forward(op, a);
         break;
     default:
         assert(false); /* no such op */
@@ -405,6 +658,18 @@ void dv_onednn_light_backward(struct dv_op *op, const struct dv_op_args *a)
     case DV_NODE_DROPOUT:
         dropout_walk(op, a, a->output_gradient, adds, a->input_gradients[0]);
         break;
+    case DV_NODE_GROUP_NORM:
+        group_norm_backward(op, a);
+        break;
+    case DV_NODE_SCALE:
+        scale_backward(op, a);
+        break;
+    case DV_NODE_DROP_PATH:
+        drop_path_walk(op, a, a->output_gradient, adds, a->input_gradients[0]);
+        break;
+    case DV_NODE_PAD_SHORTCUT:
+        shortcut_backward(op, a);
+        break;
     default:
         assert(false); /* no such op */
     }
@@ -417,6 +682,16 @@ static void plan_norm(struct dv_op *op)
 
     op->saved_size = NORM_SAVED_COUNT * channels * sizeof(float);
     op->scratch_size = norm_scratch_size(channels, (size_t)omp_get_max_threads());
+    op->backward_needs_input = true;
+    op->backward_in_place = true;
+}
+
+static void plan_group_norm(struct dv_op *op)
+{
+    size_t parts = NORM_SAVED_COUNT * group_lines(&op->desc) * sizeof(float);
+
+    op->saved_size = parts;
+    op->scratch_size = parts + 2 * group_lines(&op->desc) * sizeof(double);
     op->backward_needs_input = true;
     op->backward_in_place = true;
 }
@@ -442,6 +717,14 @@ enum dv_status dv_onednn_light_create(
             desc->act != DV_ACT_NONE && dv_activation_keeps_slope(desc->act);
         op->backward_needs_input = !dv_activation_keeps_slope(desc->act);
         op->backward_in_place = true;
+    } else if (desc->op == DV_NODE_GROUP_NORM) {
+        plan_group_norm(op);
+    } else if (desc->op == DV_NODE_SCALE) {
+        op->backward_needs_input = true;
+        op->scratch_size = dv_op_input_floats(desc, 1) * sizeof(float);
+    } else if (desc->op == DV_NODE_DROP_PATH) {
+        op->backward_in_place = true;
+        op->scratch_size = desc->batch * sizeof(float);
     } else if (desc->op == DV_NODE_POOL && desc->pooling == DV_POOLING_MAX) {
         op->saved_size = dv_op_output_floats(desc);
         op->scratch_size = op->saved_size;
