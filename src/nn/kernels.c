@@ -145,6 +145,49 @@ static void average_pool_gradient(
     }
 }
 
+/* --- Between layouts: both are runs of 16 channels, in another order -------------------------- */
+
+enum { BLOCK = 16 };
+
+/* A thread's share: short enough that a run's channels stay in the cache from block to block. */
+static const size_t relayout_places = 32;
+
+static inline void relayout_block(
+    const float *x, size_t stride, size_t count, bool accumulates, float *y, size_t stride_out)
+{
+    for (size_t p = 0; p < count; p++, x += stride, y += stride_out) {
+#pragma omp simd
+        for (size_t l = 0; l < BLOCK; l++) {
+            y[l] = accumulates ? y[l] + x[l] : x[l];
+        }
+    }
+}
+
+static void relayout(
+    const struct dv_view *blocked, const float *x, bool is_to_blocked, bool accumulates, float *y)
+{
+    const struct dv_view v = *blocked;
+    const size_t channels = v.blocks * BLOCK;
+    const size_t runs = (v.places + relayout_places - 1) / relayout_places;
+
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < v.pictures * runs; i++) {
+        size_t n = i / runs;
+        size_t first = i % runs * relayout_places;
+        size_t left = v.places - first;
+        size_t count = left < relayout_places ? left : relayout_places;
+        for (size_t b = 0; b < v.blocks; b++) {
+            size_t plain = (n * v.places + first) * channels + b * BLOCK;
+            size_t block = ((n * v.blocks + b) * v.places + first) * BLOCK;
+            if (is_to_blocked) {
+                relayout_block(x + plain, channels, count, accumulates, y + block, BLOCK);
+            } else {
+                relayout_block(x + block, BLOCK, count, accumulates, y + plain, channels);
+            }
+        }
+    }
+}
+
 /* --- Elementwise ---------------------------------------------------------------------------- */
 
 /* What a thread does at a time: a few streams of it stay in the L1 cache. */
@@ -227,6 +270,7 @@ const struct dv_kernels DV_KERNELS = {
     .max_pool_gradient = max_pool_gradient,
     .average_pool = average_pool,
     .average_pool_gradient = average_pool_gradient,
+    .relayout = relayout,
     .add = add,
     .activate = activate_all,
     .pass_gradient = pass_gradient,

@@ -100,6 +100,10 @@ struct dv_kernels {
     void (*average_pool_gradient)(
         const struct dv_view *in, const struct dv_window *window, const float *dy, float *dx);
 
+    /* From NHWC to BLOCKED, whose view is given, or back; written or added to y. */
+    void (*relayout)(const struct dv_view *blocked, const float *x, bool is_to_blocked,
+        bool accumulates, float *y);
+
     /* y = act(x0 + x1 (+ ...)); y may be x0. */
     void (*add)(size_t count, const float *const *inputs, size_t input_count,
         enum dv_activation act, float *y);

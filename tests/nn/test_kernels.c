@@ -306,6 +306,27 @@ static void check_scales(const struct dv_kernels *kernels, struct data *d)
     finish_data(&p);
 }
 
+static void check_relayout(const struct dv_kernels *kernels, struct data *d)
+{
+    const struct dv_view v = d->view;
+
+    for (int adds = 0; adds < 2 && v.lanes == 16; adds++) {
+        for (size_t i = 0; i < d->count; i++) {
+            size_t lane = i % 16, place = i / 16 % v.places, block = i / 16 / v.places % v.blocks;
+            size_t picture = i / 16 / v.places / v.blocks;
+            size_t plain = ((picture * v.places + place) * v.blocks + block) * 16 + lane;
+            d->wanted[i] = d->x[plain] + (adds ? d->y[i] : 0);
+        }
+        kernels->relayout(&v, d->x, true, adds, d->y);
+        expect_floats(kernels, "relayout", d->y, d);
+    }
+    if (v.lanes == 16) { /* and back */
+        kernels->relayout(&v, d->x, true, false, d->y);
+        kernels->relayout(&v, d->y, false, false, d->wanted);
+        assert_memory_equal(d->wanted, d->x, d->count * sizeof(float));
+    }
+}
+
 /* From far left to far right, with the kinks between the steps; and more than one chunk. */
 static void activations_are_those_of_their_definitions(void **state)
 {
@@ -361,6 +382,12 @@ static void scales_go_through_every_float(void **state)
 {
     (void)state;
     on_every_set_and_view(check_scales);
+}
+
+static void copies_between_layouts_move_every_float(void **state)
+{
+    (void)state;
+    on_every_set_and_view(check_relayout);
 }
 
 static void elementwise_ops_go_through_every_float(void **state)
@@ -426,6 +453,7 @@ int main(void)
         cmocka_unit_test(norm_lines_go_through_every_float),
         cmocka_unit_test(sums_and_lines_of_a_picture_are_its_own),
         cmocka_unit_test(scales_go_through_every_float),
+        cmocka_unit_test(copies_between_layouts_move_every_float),
         cmocka_unit_test(elementwise_ops_go_through_every_float),
         cmocka_unit_test(activations_are_those_of_their_definitions),
         cmocka_unit_test(pooling_takes_and_gives_back_in_every_set),

@@ -418,27 +418,13 @@ static void concat_walk(struct dv_op *op, const struct dv_op_args *a, bool is_fo
     }
 }
 
-/* Between layouts: both are runs of 16 channels, in another order. Channels come in sixteens. */
 static void relayout(
     const struct dv_op_desc *d, enum dv_layout from, const float *x, bool adds, float *y)
 {
-    size_t places = (size_t)d->output.rows * d->output.columns;
-    size_t blocks = d->output.channels / DV_LAYOUT_BLOCK;
+    struct dv_view blocked = {d->batch, d->output.channels / DV_LAYOUT_BLOCK,
+        (size_t)d->output.rows * d->output.columns, DV_LAYOUT_BLOCK};
 
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < d->batch * blocks; i++) {
-        size_t n = i / blocks;
-        size_t b = i % blocks;
-        for (size_t p = 0; p < places; p++) {
-            size_t blocked = (i * places + p) * DV_LAYOUT_BLOCK;
-            size_t plain = ((n * places + p) * blocks + b) * DV_LAYOUT_BLOCK;
-            const float *source = x + (from == DV_LAYOUT_NHWC ? plain : blocked);
-            float *target = y + (from == DV_LAYOUT_NHWC ? blocked : plain);
-            for (size_t l = 0; l < DV_LAYOUT_BLOCK; l++) {
-                target[l] = source[l] + (adds ? target[l] : 0);
-            }
-        }
-    }
+    dv_kernels()->relayout(&blocked, x, from == DV_LAYOUT_NHWC, adds, y);
 }
 
 /* [row, column, channel] to [channel, row, column] of each picture, or back. */
