@@ -270,6 +270,7 @@ const struct dv_kernels DV_KERNELS = {
     .max_pool_gradient = max_pool_gradient,
     .average_pool = average_pool,
     .average_pool_gradient = average_pool_gradient,
+    .depthwise_weights = DV_KERNEL(depthwise_weights),
     .relayout = relayout,
     .add = add,
     .activate = activate_all,

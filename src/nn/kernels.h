@@ -44,7 +44,7 @@ static inline struct dv_view dv_view_by_picture(struct dv_view view)
     return (struct dv_view){1, view.pictures * view.blocks, view.places, view.lanes};
 }
 
-/* Windows over rows and columns (pooling). */
+/* Windows over rows and columns (pooling, depthwise convolution). */
 struct dv_window {
     size_t rows, columns, rows_out, columns_out;
     size_t kernel, stride, padding;
@@ -99,6 +99,14 @@ struct dv_kernels {
         const struct dv_view *in, const struct dv_window *window, const float *x, float *y);
     void (*average_pool_gradient)(
         const struct dv_view *in, const struct dv_window *window, const float *dy, float *dx);
+
+    /*
+     * Of a depthwise convolution, the gradients of its weights [channel][row][column] and, unless
+     * NULL, of its bias. `in` and dy's view are alike but for the places; windows up to 11 x 11.
+     * `partial`: threads x channels x (window + 1) floats.
+     */
+    void (*depthwise_weights)(const struct dv_view *in, const struct dv_window *window,
+        const float *x, const float *dy, float *partial, float *ret_weight, float *ret_bias);
 
     /* From NHWC to BLOCKED, whose view is given, or back; written or added to y. */
     void (*relayout)(const struct dv_view *blocked, const float *x, bool is_to_blocked,

@@ -54,4 +54,9 @@ void DV_KERNEL(scale_gradient)(const struct dv_view *view, const struct dv_scale
 void DV_KERNEL(scale_pictures)(size_t pictures, size_t count, const float *x, const float *factors,
     bool accumulates, float *y);
 
+/* --- kernels_depthwise.c ------------------------------------------------------------------------ */
+
+void DV_KERNEL(depthwise_weights)(const struct dv_view *in, const struct dv_window *window,
+    const float *x, const float *dy, float *partial, float *ret_weight, float *ret_bias);
+
 #endif

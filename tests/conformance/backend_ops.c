@@ -207,6 +207,7 @@ static void compare(
         assert_true(bench_open(&ref, &dv_backend_ref, &plain, seed));
         if (!bench_open(&ours, backend, desc, seed)) {
             bench_close(&ref);
+            assert_true(desc->layout == DV_LAYOUT_BLOCKED || desc->op == DV_NODE_INPUT);
             return; /* not in this layout */
         }
         run(&ours, is_inference);
@@ -234,12 +235,14 @@ static uint32_t pick(struct dv_random *random, uint32_t low, uint32_t high)
     return low + (uint32_t)dv_random_below(random, high - low + 1);
 }
 
-static void make_window(struct dv_random *random, struct dv_op_desc *d, uint32_t kernel_max)
+/* `padding_max` 0: up to half the kernel. */
+static void make_window(
+    struct dv_random *random, struct dv_op_desc *d, uint32_t kernel_max, uint32_t padding_max)
 {
     do {
         d->kernel = pick(random, 1, kernel_max);
         d->stride = pick(random, 1, 2);
-        d->padding = pick(random, 0, d->kernel / 2);
+        d->padding = pick(random, 0, padding_max ? padding_max : d->kernel / 2);
     } while (d->inputs[0].rows + 2 * d->padding < d->kernel ||
              d->inputs[0].columns + 2 * d->padding < d->kernel);
     d->output.rows = (d->inputs[0].rows + 2 * d->padding - d->kernel) / d->stride + 1;
@@ -300,14 +303,17 @@ static struct dv_op_desc random_op(enum dv_node_op op, struct dv_random *random,
     d.layout_out = d.layout;
     switch (op) {
     case DV_NODE_CONV:
-        make_window(random, &d, 11);
+        make_window(random, &d, 11, pick(random, 0, 3) == 0 ? 11 : 0);
         d.output.channels = unit * pick(random, 1, is_blocked ? 3 : 20);
         d.groups = pick_groups(random, &d);
+        if (pick(random, 0, 2) == 0) { /* depthwise */
+            d.output.channels = d.groups = d.inputs[0].channels;
+        }
         d.has_bias = pick(random, 0, 1);
         d.act = pick_activation(random, &d);
         break;
     case DV_NODE_POOL:
-        make_window(random, &d, 3);
+        make_window(random, &d, 3, 0);
         d.pooling = pick(random, 0, 1) ? DV_POOLING_MAX : DV_POOLING_AVG;
         break;
     case DV_NODE_GLOBAL_POOL:

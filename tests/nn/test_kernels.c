@@ -445,6 +445,81 @@ static void pooling_takes_and_gives_back_in_every_set(void **state)
     dv_free(dy);
 }
 
+/* Windows with and without borders, all of whose taps may be in the padding, with strides. */
+static const struct dv_window depthwise_windows[] = {{6, 9, 6, 9, 3, 1, 1}, {7, 7, 7, 7, 5, 1, 2},
+    {9, 8, 5, 4, 5, 2, 2}, {10, 9, 4, 3, 7, 1, 0}, {5, 5, 3, 3, 2, 2, 1}, {3, 2, 4, 3, 2, 1, 1},
+    {2, 3, 12, 13, 1, 1, 5}, {4, 4, 16, 16, 11, 1, 11}, {1, 1, 1, 1, 11, 2, 5}};
+
+/* The gradient of the weight of one tap of one channel; of the bias where `tap` is past the last.
+ */
+static double depthwise_wanted(const struct dv_view *v, const struct dv_window *w, const float *x,
+    const float *dy, size_t channel, size_t tap)
+{
+    size_t lane = channel % v->lanes, block = channel / v->lanes;
+    bool is_bias = tap == w->kernel * w->kernel;
+    double sum = 0;
+
+    for (size_t o = 0; o < v->pictures * w->rows_out * w->columns_out; o++) {
+        size_t plane = o / w->columns_out / w->rows_out * v->blocks + block;
+        size_t row_out = o / w->columns_out % w->rows_out, column_out = o % w->columns_out;
+        size_t row = row_out * w->stride + tap / w->kernel - w->padding;
+        size_t column = column_out * w->stride + tap % w->kernel - w->padding;
+        size_t place = (plane * w->rows_out + row_out) * w->columns_out + column_out;
+        double d = (double)dy[place * v->lanes + lane];
+        if (is_bias) {
+            sum += d;
+        } else if (row < w->rows && column < w->columns) { /* what is before 0 is very large */
+            size_t from = (plane * w->rows + row) * w->columns + column;
+            sum += d * (double)x[from * v->lanes + lane];
+        }
+    }
+    return sum;
+}
+
+static void check_depthwise(const struct dv_kernels *kernels, struct dv_view view,
+    const struct dv_window *w, struct dv_random *random)
+{
+    size_t channels = view.blocks * view.lanes;
+    size_t taps = w->kernel * w->kernel;
+    view.places = w->rows * w->columns;
+    float *x = make_floats(random, view.pictures * view.places * channels);
+    float *dy = make_floats(random, view.pictures * w->rows_out * w->columns_out * channels);
+    float *weight = make_floats(random, channels * taps);
+    float *bias = make_floats(random, channels);
+    float *partial = make_floats(random, (size_t)omp_get_max_threads() * channels * (taps + 1));
+
+    kernels->depthwise_weights(&view, w, x, dy, partial, weight, bias);
+    for (size_t c = 0; c < channels; c++) {
+        for (size_t t = 0; t < taps; t++) {
+            expect_near(kernels, "depthwise_weights", (double)weight[c * taps + t],
+                depthwise_wanted(&view, w, x, dy, c, t));
+        }
+        expect_near(kernels, "depthwise_weights' bias", (double)bias[c],
+            depthwise_wanted(&view, w, x, dy, c, taps));
+    }
+    dv_free(x);
+    dv_free(dy);
+    dv_free(weight);
+    dv_free(bias);
+    dv_free(partial);
+}
+
+static void depthwise_weights_have_their_gradients_in_every_set(void **state)
+{
+    static const struct dv_view planes[] = {{3, 1, 0, 19}, {2, 2, 0, 16}, {1, 1, 0, 3}};
+    struct dv_random random = dv_random_make(13, DV_RANDOM_SAMPLE, 0, 0);
+    const struct dv_kernels *kernels;
+
+    (void)state;
+    for (size_t k = 0; (kernels = dv_kernels_at(k)) != NULL; k++) {
+        for (size_t i = 0; i < sizeof(depthwise_windows) / sizeof(depthwise_windows[0]); i++) {
+            for (size_t p = 0; p < sizeof(planes) / sizeof(planes[0]); p++) {
+                check_depthwise(kernels, planes[p], &depthwise_windows[i], &random);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,6 +531,7 @@ int main(void)
         cmocka_unit_test(copies_between_layouts_move_every_float),
         cmocka_unit_test(elementwise_ops_go_through_every_float),
         cmocka_unit_test(activations_are_those_of_their_definitions),
+        cmocka_unit_test(depthwise_weights_have_their_gradients_in_every_set),
         cmocka_unit_test(pooling_takes_and_gives_back_in_every_set),
     };
 

@@ -16,6 +16,7 @@
 
 #include <assert.h>
 #include <dnnl.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,8 +40,9 @@ struct conv {
     dnnl_memory_t scratchpads[PASS_COUNT];
     struct reorder to_data_weight, from_weight_gradient;
     struct reorder import, export; /* canonical to own, and back */
+    bool has_own_weights_pass;     /* the gradients of weights and bias are our kernel's */
     /* The parts of the scratch, in bytes from its start. */
-    size_t at_data_weight, at_weight_gradient, at_source_gradient, at_target_gradient;
+    size_t at_data_weight, at_weight_gradient, at_source_gradient, at_target_gradient, at_partial;
 };
 
 static dnnl_engine_t engine; /* the CPU: one for the process, made by the first op */
@@ -259,6 +261,34 @@ static enum dv_status make_pass(
     return check(result, "plan a layer", reterr);
 }
 
+/*
+ * The gradient of the weights: for depthwise convolutions oneDNN has a kernel for windows of 3x3,
+ * and else takes what is several times slower than ours, or its reference.
+ */
+static enum dv_status make_weights_pass(
+    struct conv *conv, const struct shapes *s, struct dv_error *reterr)
+{
+    const struct dv_op_desc *d = &conv->base.desc;
+    bool is_depthwise = d->op == DV_NODE_CONV && d->groups > 1 &&
+                        d->groups == d->inputs[0].channels && d->groups == d->output.channels;
+    const char *name = "";
+    enum dv_status status = make_pass(conv, s, PASS_WEIGHTS, reterr);
+
+    if (status != DV_OK || !is_depthwise) {
+        return status;
+    }
+    (void)dnnl_primitive_desc_query(
+        conv->descriptions[PASS_WEIGHTS], dnnl_query_impl_info_str, 0, &name);
+    if (!dv_text_has_prefix(name, "jit_dw")) {
+        (void)dnnl_primitive_destroy(conv->passes[PASS_WEIGHTS]);
+        (void)dnnl_primitive_desc_destroy(conv->descriptions[PASS_WEIGHTS]);
+        conv->passes[PASS_WEIGHTS] = NULL;
+        conv->descriptions[PASS_WEIGHTS] = NULL;
+        conv->has_own_weights_pass = true;
+    }
+    return DV_OK;
+}
+
 /* --- Memory objects ------------------------------------------------------------------------- */
 
 static dnnl_status_t make_memory(const dnnl_memory_desc_t *desc, dnnl_memory_t *ret)
@@ -350,6 +380,13 @@ static void plan_scratch(struct conv *c)
         c->at_data_weight =
             take(&size, dnnl_memory_desc_get_size(asked(c, PASS_DATA, dnnl_query_weights_md)));
     }
+    if (c->has_own_weights_pass) {
+        size_t taps = (size_t)op->desc.kernel * op->desc.kernel;
+        size_t channels = op->desc.output.channels;
+        size_t threads = (size_t)omp_get_max_threads();
+        c->at_weight_gradient = take(&size, channels * taps * sizeof(float));
+        c->at_partial = take(&size, threads * channels * (taps + 1) * sizeof(float));
+    }
     if (c->from_weight_gradient.primitive) {
         c->at_weight_gradient = take(
             &size, dnnl_memory_desc_get_size(asked(c, PASS_WEIGHTS, dnnl_query_diff_weights_md)));
@@ -367,6 +404,9 @@ static void note_kernels(struct conv *c)
 {
     const char *names[PASS_COUNT] = {"-", "-", "-"};
 
+    if (c->has_own_weights_pass) {
+        names[PASS_WEIGHTS] = dv_kernels()->name;
+    }
     for (int pass = 0; pass < PASS_COUNT; pass++) {
         if (c->passes[pass]) {
             (void)dnnl_primitive_desc_query(
@@ -390,7 +430,7 @@ static enum dv_status conv_plan(struct conv *conv, struct dv_error *reterr)
     }
     enum dv_status status = make_pass(conv, &s, PASS_FORWARD, reterr);
     if (status == DV_OK && d->is_training) {
-        status = make_pass(conv, &s, PASS_WEIGHTS, reterr);
+        status = make_weights_pass(conv, &s, reterr);
     }
     if (status == DV_OK && d->is_training && d->needs_input_gradient) {
         status = make_pass(conv, &s, PASS_DATA, reterr);
@@ -530,6 +570,26 @@ static void backward_weights(struct conv *c, const struct dv_op_args *a)
     }
 }
 
+static void backward_own_weights(
+    struct conv *c, const struct dv_op_args *a, const float *target_gradient)
+{
+    const struct dv_op_desc *d = &c->base.desc;
+    size_t lanes = d->layout == DV_LAYOUT_BLOCKED ? DV_LAYOUT_BLOCK : d->output.channels;
+    const struct dv_view in = {d->batch, d->output.channels / lanes,
+        (size_t)d->inputs[0].rows * d->inputs[0].columns, lanes};
+    const struct dv_window window = {d->inputs[0].rows, d->inputs[0].columns, d->output.rows,
+        d->output.columns, d->kernel, d->stride, d->padding};
+    float *own = a->tensor_gradients[DV_TENSOR_WEIGHT];
+    float *plain = c->import.primitive ? scratch_at(a, c->at_weight_gradient) : own;
+
+    dv_kernels()->depthwise_weights(&in, &window, a->inputs[0], target_gradient,
+        scratch_at(a, c->at_partial), plain,
+        d->has_bias ? a->tensor_gradients[DV_TENSOR_BIAS] : NULL);
+    if (c->import.primitive) {
+        reorder(&c->import, plain, own);
+    }
+}
+
 static void backward_data(struct conv *c, const struct dv_op_args *a)
 {
     const float *weight = a->tensors[DV_TENSOR_WEIGHT];
@@ -565,7 +625,11 @@ void dv_onednn_conv_backward(struct dv_op *op, const struct dv_op_args *a)
         target_gradient = passed;
     }
     point(c->target_gradient, target_gradient);
-    backward_weights(c, a);
+    if (c->has_own_weights_pass) {
+        backward_own_weights(c, a, target_gradient);
+    } else {
+        backward_weights(c, a);
+    }
     if (a->input_gradients[0]) {
         backward_data(c, a);
     }
