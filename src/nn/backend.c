@@ -3,7 +3,6 @@
 
 #include "base/macro.h"
 #include "base/text.h"
-#include "nn/activation.h"
 #include "nn/backend_impl.h"
 
 static const struct dv_backend_impl *const backends[] = {
@@ -24,22 +23,6 @@ const struct dv_backend_impl *dv_backend_find(const char *name)
 const struct dv_backend_impl *dv_backend_at(size_t index)
 {
     return index < DV_ARRAY_SIZE(backends) ? backends[index] : NULL;
-}
-
-bool dv_op_can_activate(enum dv_node_op op, enum dv_activation act, bool is_training)
-{
-    switch (op) {
-    case DV_NODE_BATCH_NORM:
-    case DV_NODE_GROUP_NORM:
-    case DV_NODE_ACTIVATION:
-        return true;
-    case DV_NODE_CONV:
-    case DV_NODE_LINEAR:
-    case DV_NODE_ADD:
-        return !is_training || dv_activation_keeps_slope(act);
-    default:
-        return act == DV_ACT_NONE;
-    }
 }
 
 static size_t shape_floats(uint32_t batch, struct dv_shape shape)

@@ -100,12 +100,6 @@ extern const struct dv_backend_impl dv_backend_onednn;
 #define DV_NORM_EPSILON 1e-5f       /* as PyTorch's default, for batch and group norm */
 #define DV_BATCH_NORM_MOMENTUM 0.1f /* share of the new batch in the running statistics */
 
-/*
- * Can an op of this kind apply `act` to its result? All can that keep what they made the result
- * of, as norms do; the others when the result itself tells the slope, or nobody will ask for it.
- */
-bool dv_op_can_activate(enum dv_node_op op, enum dv_activation act, bool is_training);
-
 /* Floats of one value. */
 size_t dv_op_input_floats(const struct dv_op_desc *desc, uint32_t input);
 size_t dv_op_output_floats(const struct dv_op_desc *desc);

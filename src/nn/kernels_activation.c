@@ -6,7 +6,6 @@
  * A gradient is multiplied with the slope also where that is 0 or 1: told to choose, gcc loads
  * with masks and keeps sums in memory, at half the speed.
  */
-#include "nn/activation.h"
 #include "nn/kernels_impl.h"
 
 #include <math.h>

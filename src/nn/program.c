@@ -5,6 +5,7 @@
 #include "nn/program.h"
 
 #include "base/arena.h"
+#include "spec/fusion.h"
 
 #include <assert.h>
 
@@ -92,7 +93,7 @@ static bool fuse_activation(struct builder *b, const struct dv_node *node)
 
     if (before->op == DV_NODE_ACTIVATION || producer == DV_NO_INDEX ||
         b->consumers[node->inputs[0]] != 1 ||
-        !dv_op_can_activate(before->op, node->act, b->is_training)) {
+        !dv_node_can_activate(before->op, node->act, b->is_training)) {
         return false;
     }
     b->program->steps[producer].desc.act = node->act;

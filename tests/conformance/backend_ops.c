@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "nn/backend.h"
 #include "nn/backend_impl.h"
+#include "spec/fusion.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -282,7 +283,7 @@ static enum dv_activation pick_activation(struct dv_random *random, const struct
 {
     enum dv_activation act = (enum dv_activation)pick(random, 0, DV_ACT_COUNT - 1);
 
-    return dv_op_can_activate(d->op, act, d->is_training) ? act : DV_ACT_NONE;
+    return dv_node_can_activate(d->op, act, d->is_training) ? act : DV_ACT_NONE;
 }
 
 static struct dv_op_desc random_op(enum dv_node_op op, struct dv_random *random, bool is_blocked)
@@ -510,7 +511,7 @@ static void what_is_no_number_stays_no_number(void **state)
         desc.is_training = true;
         for (int act = 0; act < DV_ACT_COUNT; act++) {
             desc.act = (enum dv_activation)act;
-            if (dv_op_can_activate(desc.op, desc.act, true) && !(is_library && act > 0)) {
+            if (dv_node_can_activate(desc.op, desc.act, true) && !(is_library && act > 0)) {
                 expect_no_numbers(&desc);
             }
         }

@@ -146,6 +146,7 @@ static void add_tensor(struct dv_graph *graph, struct dv_arena *arena, enum dv_t
         tensor->shape[i] = shape[i];
         tensor->count *= shape[i];
     }
+    graph->parameter_count += tensor->is_trained ? tensor->count : 0;
     node->tensors[role] = graph->tensor_count++;
 }
 

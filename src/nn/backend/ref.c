@@ -8,7 +8,6 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "nn/activation.h"
 #include "nn/dropout.h"
 
 #include <assert.h>

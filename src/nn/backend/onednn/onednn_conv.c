@@ -11,8 +11,8 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "nn/activation.h"
 #include "nn/kernels.h"
+#include "spec/fusion.h"
 
 #include <assert.h>
 #include <dnnl.h>
@@ -444,7 +444,7 @@ static enum dv_status conv_plan(struct conv *conv, struct dv_error *reterr)
 enum dv_status dv_onednn_conv_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
 {
-    if (!dv_op_can_activate(desc->op, desc->act, desc->is_training)) {
+    if (!dv_node_can_activate(desc->op, desc->act, desc->is_training)) {
         return dv_fail(reterr, DV_UNSUPPORTED, "this op does not apply this activation");
     }
     enum dv_status status = open_engine(reterr);

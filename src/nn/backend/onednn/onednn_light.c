@@ -4,10 +4,10 @@
  */
 #include "base/alloc.h"
 #include "base/text.h"
-#include "nn/activation.h"
 #include "nn/backend/onednn/onednn_private.h"
 #include "nn/dropout.h"
 #include "nn/kernels.h"
+#include "spec/fusion.h"
 
 #include <assert.h>
 #include <math.h>
@@ -685,7 +685,7 @@ static void plan_group_norm(struct dv_op *op)
 enum dv_status dv_onednn_light_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
 {
-    if (!dv_op_can_activate(desc->op, desc->act, desc->is_training)) {
+    if (!dv_node_can_activate(desc->op, desc->act, desc->is_training)) {
         return dv_fail(reterr, DV_UNSUPPORTED, "this op does not apply this activation");
     }
     if ((desc->op == DV_NODE_FLATTEN || desc->op == DV_NODE_DROPOUT) &&
