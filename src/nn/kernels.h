@@ -81,6 +81,11 @@ struct dv_kernels {
     void (*picture_gradient_sums)(const struct dv_view *view, const float *x, const float *dy,
         const struct dv_lines *lines, const float *mean, double *ret_pairs);
 
+    /* The mean over the places, a number per channel of every picture; and its way back. */
+    void (*global_average)(const struct dv_view *in, const float *x, float *y);
+    void (*global_average_gradient)(
+        const struct dv_view *in, const float *dy, bool accumulates, float *dx);
+
     /* y = x * gate; gate: a number per channel of every picture. */
     void (*scale)(const struct dv_view *view, const float *x, const float *gate, float *y);
     /* dx = dy * gate (NULL: nobody asks), dgate = sum of dy * x over the places. */

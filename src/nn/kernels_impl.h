@@ -48,13 +48,17 @@ void DV_KERNEL(norm_gradient)(const struct dv_view *view, const float *x, const 
 /* --- kernels_picture.c: likewise -----------------------------------------------------------------
  */
 
+void DV_KERNEL(global_average)(const struct dv_view *in, const float *x, float *y);
+void DV_KERNEL(global_average_gradient)(
+    const struct dv_view *in, const float *dy, bool accumulates, float *dx);
 void DV_KERNEL(scale)(const struct dv_view *view, const float *x, const float *gate, float *y);
 void DV_KERNEL(scale_gradient)(const struct dv_view *view, const struct dv_scaled *scaled,
     const float *dy, float *dx, float *dgate);
 void DV_KERNEL(scale_pictures)(size_t pictures, size_t count, const float *x, const float *factors,
     bool accumulates, float *y);
 
-/* --- kernels_depthwise.c ------------------------------------------------------------------------ */
+/* --- kernels_depthwise.c ------------------------------------------------------------------------
+ */
 
 void DV_KERNEL(depthwise_weights)(const struct dv_view *in, const struct dv_window *window,
     const float *x, const float *dy, float *partial, float *ret_weight, float *ret_bias);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products of a map with a number per channel (a gate), and of pictures with a number each.
- * Lanes are taken in strips whose sums stay in registers, as in kernels_norm.c.
+ * Means of a map, a number per channel; products of a map with such numbers (a gate); products of
+ * pictures with a number each. Lanes are taken in strips whose sums stay in registers, as in
+ * kernels_norm.c.
  */
 #include "nn/kernels_impl.h"
 
@@ -13,6 +14,69 @@ enum { STRIP = 16, RUN_PLACES = 64 };
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
+}
+
+/* --- Means -------------------------------------------------------------------------------------
+ */
+
+/* Means of `width` lanes of a plane; the sums of a few places each are added up in turn. */
+DV_UNROLLED void strip_mean(const float *x, size_t lanes, size_t places, size_t width, float *y)
+{
+    float mean[STRIP] = {0};
+
+    for (size_t first = 0; first < places; first += RUN_PLACES) {
+        const float *from = x + first * lanes;
+        float sum[STRIP] = {0};
+        for (size_t p = 0; p < smaller(places - first, RUN_PLACES); p++) {
+#pragma omp simd
+            for (size_t l = 0; l < width; l++) {
+                sum[l] += from[p * lanes + l];
+            }
+        }
+#pragma omp simd
+        for (size_t l = 0; l < width; l++) {
+            mean[l] += sum[l];
+        }
+    }
+    for (size_t l = 0; l < width; l++) {
+        y[l] = mean[l] * (1.0f / (float)places);
+    }
+}
+
+void DV_KERNEL(global_average)(const struct dv_view *in, const float *x, float *y)
+{
+    const struct dv_view v = *in;
+    const size_t strips = (v.lanes + STRIP - 1) / STRIP;
+
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < v.pictures * v.blocks * strips; i++) {
+        size_t plane = i / strips;
+        size_t l = i % strips * STRIP;
+        const float *from = x + plane * v.places * v.lanes + l;
+        float *to = y + plane * v.lanes + l;
+        if (v.lanes - l >= STRIP) {
+            strip_mean(from, v.lanes, v.places, STRIP, to);
+        } else {
+            strip_mean(from, v.lanes, v.places, v.lanes - l, to);
+        }
+    }
+}
+
+void DV_KERNEL(global_average_gradient)(
+    const struct dv_view *in, const float *dy, bool accumulates, float *dx)
+{
+    const struct dv_view v = *in;
+    const float share = 1.0f / (float)v.places;
+
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < v.pictures * v.blocks * v.places; i++) {
+        const float *from = dy + i / v.places * v.lanes;
+        float *to = dx + i * v.lanes;
+#pragma omp simd
+        for (size_t l = 0; l < v.lanes; l++) {
+            to[l] = accumulates ? to[l] + from[l] * share : from[l] * share;
+        }
+    }
 }
 
 /* --- A number per channel ----------------------------------------------------------------------

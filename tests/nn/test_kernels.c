@@ -292,6 +292,22 @@ static void check_scales(const struct dv_kernels *kernels, struct data *d)
             expect_near(kernels, "scale_gradient", (double)gate_gradient[c], p.sum[c]);
         }
     }
+    memset(p.sum, 0, p.channels * sizeof(*p.sum));
+    for (size_t i = 0; i < p.count; i++) {
+        p.sum[channel_of(&p, i)] += (double)p.x[i];
+    }
+    kernels->global_average(&d->view, p.x, gate_gradient);
+    for (size_t c = 0; c < p.channels; c++) {
+        expect_near(
+            kernels, "global_average", (double)gate_gradient[c], p.sum[c] / (double)p.view.places);
+    }
+    for (int adds = 0; adds < 2; adds++) {
+        for (size_t i = 0; i < p.count; i++) {
+            p.wanted[i] = p.scale[channel_of(&p, i)] / (float)p.view.places + (adds ? p.y[i] : 0);
+        }
+        kernels->global_average_gradient(&d->view, p.scale, adds, p.y);
+        expect_floats(kernels, "global_average_gradient", p.y, &p);
+    }
     for (int adds = 0; adds < 2; adds++) {
         size_t of_picture = d->count / d->view.pictures;
         for (size_t i = 0; i < d->count; i++) {

@@ -337,11 +337,9 @@ static void pool_backward(struct dv_op *op, const struct dv_op_args *a)
     }
 }
 
-static void global_pool_forward(struct dv_op *op, const struct dv_op_args *a)
+static void global_max_forward(struct dv_op *op, const struct dv_op_args *a)
 {
     struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
-    bool is_max = op->desc.pooling == DV_POOLING_MAX;
-    float share = is_max ? 1.0f : 1.0f / (float)v.places;
 
 #pragma omp parallel for schedule(static)
     for (size_t plane = 0; plane < v.pictures * v.blocks; plane++) {
@@ -350,21 +348,15 @@ static void global_pool_forward(struct dv_op *op, const struct dv_op_args *a)
         memcpy(y, x, v.lanes * sizeof(float));
         for (size_t p = 1; p < v.places; p++) {
             for (size_t l = 0; l < v.lanes; l++) {
-                float value = x[p * v.lanes + l];
-                y[l] = is_max ? (value > y[l] ? value : y[l]) : y[l] + value;
+                y[l] = x[p * v.lanes + l] > y[l] ? x[p * v.lanes + l] : y[l];
             }
-        }
-        for (size_t l = 0; l < v.lanes; l++) {
-            y[l] *= share;
         }
     }
 }
 
-static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
+static void global_max_backward(struct dv_op *op, const struct dv_op_args *a)
 {
     struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
-    bool is_max = op->desc.pooling == DV_POOLING_MAX;
-    float share = is_max ? 1.0f : 1.0f / (float)v.places;
 
 #pragma omp parallel for schedule(static)
     for (size_t plane = 0; plane < v.pictures * v.blocks; plane++) {
@@ -374,17 +366,38 @@ static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
         }
         for (size_t l = 0; l < v.lanes; l++) {
             const float *x = a->inputs[0] + plane * v.places * v.lanes + l;
-            float dy = a->output_gradient[plane * v.lanes + l];
-            float best = is_max ? a->output[plane * v.lanes + l] : 0;
-            for (size_t p = 0; p < v.places; p++) {
-                if (!is_max) {
-                    dx[p * v.lanes + l] += dy * share;
-                } else if (x[p * v.lanes] == best) {
-                    dx[p * v.lanes + l] += dy; /* the first of equals takes it all */
-                    break;
-                }
+            float best = a->output[plane * v.lanes + l];
+            size_t p = 0;
+            while (p < v.places && x[p * v.lanes] != best) {
+                p++;
+            }
+            if (p < v.places) { /* the first of equals takes it all; of no numbers none does */
+                dx[p * v.lanes + l] += a->output_gradient[plane * v.lanes + l];
             }
         }
+    }
+}
+
+static void global_pool_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+
+    if (op->desc.pooling == DV_POOLING_MAX) {
+        global_max_forward(op, a);
+    } else {
+        dv_kernels()->global_average(&v, a->inputs[0], a->output);
+    }
+}
+
+static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+
+    if (op->desc.pooling == DV_POOLING_MAX) {
+        global_max_backward(op, a);
+    } else {
+        dv_kernels()->global_average_gradient(
+            &v, a->output_gradient, a->accumulates[0], a->input_gradients[0]);
     }
 }
 
