@@ -4,26 +4,14 @@
  * double accumulators. Slow on purpose; the conformance suite holds the other backends to it.
  * Read ref_forward() first, then each op's forward and backward side by side.
  */
-#include "nn/backend_impl.h"
+#include "nn/backend/ref_private.h"
 
 #include "base/alloc.h"
 #include "base/text.h"
 #include "nn/dropout.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
-
-/* What a training norm keeps: mean and 1/std per channel, or per picture and group. */
-struct saved_norm {
-    float mean;
-    float scale;
-};
-
-static size_t at(struct dv_shape s, size_t picture, size_t row, size_t column, size_t channel)
-{
-    return ((picture * s.rows + row) * s.columns + column) * s.channels + channel;
-}
 
 /* Row (or column) of the input that the kernel's tap `k` meets for the output's `o`; -1: padding.
  */
@@ -32,15 +20,6 @@ static long tap(const struct dv_op_desc *d, size_t o, size_t k, uint32_t limit)
     long place = (long)(o * d->stride + k) - (long)d->padding;
 
     return place >= 0 && place < (long)limit ? place : -1;
-}
-
-/* Write or add to the gradient of an input, if anybody asks for it. */
-static void give(const struct dv_op_args *a, size_t input, size_t index, float value)
-{
-    if (a->input_gradients[input]) {
-        float *dx = &a->input_gradients[input][index];
-        *dx = value + (a->accumulates[input] ? *dx : 0);
-    }
 }
 
 /* --- Convolution ------------------------------------------------------------------------- */
@@ -65,7 +44,7 @@ static void each_product(const struct dv_op_desc *d,
             long column = tap(d, x, k % d->kernel, in.columns);
             for (size_t ic = 0; row >= 0 && column >= 0 && ic < in_group; ic++) {
                 size_t from =
-                    at(in, n, (size_t)row, (size_t)column, oc / out_group * in_group + ic);
+                    dv_ref_at(in, n, (size_t)row, (size_t)column, oc / out_group * in_group + ic);
                 visit(context, from, place, (oc * in_group + ic) * d->kernel * d->kernel + k);
             }
         }
@@ -197,185 +176,6 @@ static void linear_backward(const struct dv_op_desc *d, const struct dv_op_args 
     }
 }
 
-/* --- Batch norm (Ioffe and Szegedy 2015); running variance is the unbiased one ------------- */
-
-static struct saved_norm norm_of_batch(
-    const struct dv_op_desc *d, const struct dv_op_args *a, size_t c)
-{
-    size_t channels = d->output.channels;
-    size_t count = dv_op_output_floats(d) / channels;
-    double sum = 0;
-    double squares = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        sum += a->inputs[0][i * channels + c];
-    }
-    double mean = sum / (double)count;
-    for (size_t i = 0; i < count; i++) {
-        double difference = a->inputs[0][i * channels + c] - mean;
-        squares += difference * difference;
-    }
-    double variance = squares / (double)count;
-    double unbiased = count > 1 ? squares / (double)(count - 1) : variance;
-    float *running_mean = &a->tensors[DV_TENSOR_RUNNING_MEAN][c];
-    float *running_var = &a->tensors[DV_TENSOR_RUNNING_VAR][c];
-    *running_mean += DV_BATCH_NORM_MOMENTUM * ((float)mean - *running_mean);
-    *running_var += DV_BATCH_NORM_MOMENTUM * ((float)unbiased - *running_var);
-    return (struct saved_norm){(float)mean, (float)(1 / sqrt(variance + DV_NORM_EPSILON))};
-}
-
-static void norm_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
-{
-    struct saved_norm *saved = a->saved;
-    size_t channels = d->output.channels;
-
-    for (size_t c = 0; c < channels; c++) {
-        struct saved_norm norm = {a->tensors[DV_TENSOR_RUNNING_MEAN][c],
-            1 / sqrtf(a->tensors[DV_TENSOR_RUNNING_VAR][c] + DV_NORM_EPSILON)};
-        if (!a->is_inference) {
-            norm = norm_of_batch(d, a, c);
-            saved[c] = norm;
-        }
-        for (size_t i = c; i < dv_op_output_floats(d); i += channels) {
-            a->output[i] =
-                (a->inputs[0][i] - norm.mean) * norm.scale * a->tensors[DV_TENSOR_WEIGHT][c] +
-                a->tensors[DV_TENSOR_BIAS][c];
-        }
-    }
-}
-
-/* dx = weight * scale * (dy - mean(dy) - x_hat * mean(dy * x_hat)) */
-static void norm_backward(const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
-{
-    const struct saved_norm *saved = a->saved;
-    size_t channels = d->output.channels;
-    size_t total = dv_op_output_floats(d);
-
-    for (size_t c = 0; c < channels; c++) {
-        double sum = 0;
-        double product = 0;
-        for (size_t i = c; i < total; i += channels) {
-            double x_hat = (a->inputs[0][i] - saved[c].mean) * saved[c].scale;
-            sum += dy[i];
-            product += dy[i] * x_hat;
-        }
-        a->tensor_gradients[DV_TENSOR_BIAS][c] = (float)sum;
-        a->tensor_gradients[DV_TENSOR_WEIGHT][c] = (float)product;
-        double count = (double)(total / channels);
-        for (size_t i = c; a->input_gradients[0] && i < total; i += channels) {
-            double x_hat = (a->inputs[0][i] - saved[c].mean) * saved[c].scale;
-            double dx = a->tensors[DV_TENSOR_WEIGHT][c] * saved[c].scale *
-                        (dy[i] - sum / count - x_hat * product / count);
-            a->input_gradients[0][i] =
-                (float)(dx + (a->accumulates[0] ? a->input_gradients[0][i] : 0));
-        }
-    }
-}
-
-/* --- Group norm (Wu and He 2018): as batch norm, over a group of channels of one picture ----- */
-
-static size_t group_size(const struct dv_op_desc *d)
-{
-    return dv_op_output_floats(d) / d->batch / d->groups;
-}
-
-/* The k-th float of group `index`, counted over all pictures. */
-static size_t group_float(const struct dv_op_desc *d, size_t index, size_t k)
-{
-    size_t places = (size_t)d->output.rows * d->output.columns;
-    size_t group_channels = d->output.channels / d->groups;
-    size_t place = index / d->groups * places + k / group_channels;
-
-    return place * d->output.channels + index % d->groups * group_channels + k % group_channels;
-}
-
-static struct saved_norm norm_of_group(
-    const struct dv_op_desc *d, const struct dv_op_args *a, size_t index)
-{
-    size_t count = group_size(d);
-    double sum = 0;
-    double squares = 0;
-
-    for (size_t k = 0; k < count; k++) {
-        sum += a->inputs[0][group_float(d, index, k)];
-    }
-    double mean = sum / (double)count;
-    for (size_t k = 0; k < count; k++) {
-        double difference = a->inputs[0][group_float(d, index, k)] - mean;
-        squares += difference * difference;
-    }
-    double variance = squares / (double)count;
-    return (struct saved_norm){(float)mean, (float)(1 / sqrt(variance + DV_NORM_EPSILON))};
-}
-
-static void group_norm_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
-{
-    struct saved_norm *saved = a->saved;
-
-    for (size_t index = 0; index < (size_t)d->batch * d->groups; index++) {
-        struct saved_norm norm = norm_of_group(d, a, index);
-        if (!a->is_inference) {
-            saved[index] = norm;
-        }
-        for (size_t k = 0; k < group_size(d); k++) {
-            size_t i = group_float(d, index, k);
-            size_t c = i % d->output.channels;
-            a->output[i] =
-                (a->inputs[0][i] - norm.mean) * norm.scale * a->tensors[DV_TENSOR_WEIGHT][c] +
-                a->tensors[DV_TENSOR_BIAS][c];
-        }
-    }
-}
-
-static void group_norm_tensor_gradients(
-    const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
-{
-    const struct saved_norm *saved = a->saved;
-    size_t channels = d->output.channels;
-    size_t of_picture = dv_op_output_floats(d) / d->batch;
-
-    for (size_t c = 0; c < channels; c++) {
-        double sum = 0;
-        double product = 0;
-        for (size_t i = c; i < dv_op_output_floats(d); i += channels) {
-            size_t group = c / (channels / d->groups);
-            struct saved_norm norm = saved[i / of_picture * d->groups + group];
-            sum += dy[i];
-            product += (double)dy[i] * ((a->inputs[0][i] - norm.mean) * norm.scale);
-        }
-        a->tensor_gradients[DV_TENSOR_BIAS][c] = (float)sum;
-        a->tensor_gradients[DV_TENSOR_WEIGHT][c] = (float)product;
-    }
-}
-
-/* With g = weight * dy: dx = scale * (g - mean(g) - x_hat * mean(g * x_hat)) */
-static void group_norm_backward(
-    const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
-{
-    const struct saved_norm *saved = a->saved;
-    const float *weight = a->tensors[DV_TENSOR_WEIGHT];
-    double count = (double)group_size(d);
-
-    group_norm_tensor_gradients(d, a, dy);
-    for (size_t index = 0; a->input_gradients[0] && index < (size_t)d->batch * d->groups; index++) {
-        struct saved_norm norm = saved[index];
-        double sum = 0;
-        double product = 0;
-        for (size_t k = 0; k < group_size(d); k++) {
-            size_t i = group_float(d, index, k);
-            double g = (double)weight[i % d->output.channels] * dy[i];
-            sum += g;
-            product += g * (a->inputs[0][i] - norm.mean) * norm.scale;
-        }
-        for (size_t k = 0; k < group_size(d); k++) {
-            size_t i = group_float(d, index, k);
-            double g = (double)weight[i % d->output.channels] * dy[i];
-            double x_hat = (a->inputs[0][i] - norm.mean) * norm.scale;
-            give(a, 0, i, (float)(norm.scale * (g - sum / count - x_hat * product / count)));
-        }
-    }
-}
-
 /* --- Pooling: max takes the first of equals; avg divides by the whole window --------------- */
 
 /* Index of the input that wins this window. */
@@ -392,7 +192,7 @@ static size_t window_max(const struct dv_op_desc *d, const float *x, size_t out)
         long r = tap(d, row, k / d->kernel, in.rows);
         long q = tap(d, column, k % d->kernel, in.columns);
         if (r >= 0 && q >= 0) {
-            size_t index = at(in, n, (size_t)r, (size_t)q, c);
+            size_t index = dv_ref_at(in, n, (size_t)r, (size_t)q, c);
             best = best == SIZE_MAX || x[index] > x[best] ? index : best;
         }
     }
@@ -417,7 +217,7 @@ static void window_average(const struct dv_op_desc *d, float *x, float *y, bool 
             if (r < 0 || q < 0) {
                 continue;
             }
-            size_t i = at(in, n, (size_t)r, (size_t)q, o % in.channels);
+            size_t i = dv_ref_at(in, n, (size_t)r, (size_t)q, o % in.channels);
             if (is_forward) {
                 y[o] += scale * x[i];
             } else {
@@ -532,7 +332,7 @@ static void concat_backward(const struct dv_op_desc *d, const struct dv_op_args 
     for (size_t o = 0; o < dv_op_output_floats(d); o++) {
         size_t input;
         size_t from = concat_source(d, o, &input);
-        give(a, input, from, dy[o]);
+        dv_ref_give(a, input, from, dy[o]);
     }
 }
 
@@ -571,7 +371,7 @@ static void spread_backward(const struct dv_op_desc *d, const struct dv_op_args 
 {
     for (size_t k = 0; k < d->input_count; k++) {
         for (size_t o = 0; o < dv_op_output_floats(d); o++) {
-            give(a, k, plain_source(d, o), dy[o] * plain_factor(d, a, o));
+            dv_ref_give(a, k, plain_source(d, o), dy[o] * plain_factor(d, a, o));
         }
     }
 }
@@ -599,11 +399,11 @@ static void scale_backward(const struct dv_op_desc *d, const struct dv_op_args *
     DV_CLEANUP(dv_freep) double *sums = dv_alloc(gates * sizeof(*sums));
 
     for (size_t i = 0; i < dv_op_output_floats(d); i++) {
-        give(a, 0, i, dy[i] * a->inputs[1][gate_of(d, i)]);
+        dv_ref_give(a, 0, i, dy[i] * a->inputs[1][gate_of(d, i)]);
         sums[gate_of(d, i)] += (double)dy[i] * a->inputs[0][i];
     }
     for (size_t g = 0; g < gates; g++) {
-        give(a, 1, g, (float)sums[g]);
+        dv_ref_give(a, 1, g, (float)sums[g]);
     }
 }
 
@@ -619,8 +419,9 @@ static size_t shortcut_source(const struct dv_op_desc *d, size_t o)
     size_t row = o / out.channels / out.columns % out.rows;
     size_t picture = o / out.channels / out.columns / out.rows;
 
-    return channel < in.channels ? at(in, picture, row * d->stride, column * d->stride, channel)
-                                 : SIZE_MAX;
+    return channel < in.channels
+               ? dv_ref_at(in, picture, row * d->stride, column * d->stride, channel)
+               : SIZE_MAX;
 }
 
 static void shortcut_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
@@ -647,75 +448,6 @@ static void shortcut_backward(
     }
 }
 
-/* --- Activations, of the result of any op --------------------------------------------------- */
-
-static double sigmoid(double x)
-{
-    return 1 / (1 + exp(-x));
-}
-
-static double clamp(double x, double low, double high)
-{
-    return x < low ? low : x > high ? high : x; /* NaN stays */
-}
-
-static double normal_mass(double x)
-{
-    return 0.5 * (1 + erf(x / sqrt(2)));
-}
-
-static double activate(enum dv_activation act, double x)
-{
-    switch (act) {
-    case DV_ACT_RELU:
-        return x < 0 ? 0 : x; /* NaN stays */
-    case DV_ACT_RELU6:
-        return clamp(x, 0, 6);
-    case DV_ACT_LEAKY_RELU:
-        return x > 0 ? x : DV_LEAKY_RELU_SLOPE * x;
-    case DV_ACT_SILU:
-        return x * sigmoid(x);
-    case DV_ACT_GELU:
-        return x * normal_mass(x);
-    case DV_ACT_HARDSWISH:
-        return x * clamp(x + 3, 0, 6) / 6;
-    case DV_ACT_SIGMOID:
-        return sigmoid(x);
-    case DV_ACT_HARDSIGMOID:
-        return clamp(x + 3, 0, 6) / 6;
-    case DV_ACT_NONE:
-    case DV_ACT_COUNT:
-        break;
-    }
-    return x;
-}
-
-static double slope(enum dv_activation act, double x)
-{
-    switch (act) {
-    case DV_ACT_RELU:
-        return x > 0;
-    case DV_ACT_RELU6:
-        return x > 0 && x < 6;
-    case DV_ACT_LEAKY_RELU:
-        return x > 0 ? 1 : DV_LEAKY_RELU_SLOPE;
-    case DV_ACT_SILU:
-        return sigmoid(x) * (1 + x * (1 - sigmoid(x)));
-    case DV_ACT_GELU:
-        return normal_mass(x) + x * exp(-x * x / 2) / sqrt(2 * acos(-1));
-    case DV_ACT_HARDSWISH:
-        return x < -3 ? 0 : x > 3 ? 1 : x / 3 + 0.5;
-    case DV_ACT_SIGMOID:
-        return sigmoid(x) * (1 - sigmoid(x));
-    case DV_ACT_HARDSIGMOID:
-        return x > -3 && x < 3 ? 1.0 / 6 : 0;
-    case DV_ACT_NONE:
-    case DV_ACT_COUNT:
-        break;
-    }
-    return 1;
-}
-
 /* --- The backend --------------------------------------------------------------------------- */
 
 static const struct {
@@ -724,7 +456,7 @@ static const struct {
 } ops[DV_NODE_OP_COUNT] = {
     [DV_NODE_INPUT] = {plain_forward, spread_backward},
     [DV_NODE_CONV] = {conv_forward, conv_backward},
-    [DV_NODE_BATCH_NORM] = {norm_forward, norm_backward},
+    [DV_NODE_BATCH_NORM] = {dv_ref_batch_norm_forward, dv_ref_batch_norm_backward},
     [DV_NODE_ACTIVATION] = {plain_forward, spread_backward},
     [DV_NODE_POOL] = {pool_forward, pool_backward},
     [DV_NODE_GLOBAL_POOL] = {global_pool_forward, global_pool_backward},
@@ -733,25 +465,16 @@ static const struct {
     [DV_NODE_DROPOUT] = {plain_forward, spread_backward},
     [DV_NODE_FLATTEN] = {plain_forward, spread_backward},
     [DV_NODE_LINEAR] = {linear_forward, linear_backward},
-    [DV_NODE_GROUP_NORM] = {group_norm_forward, group_norm_backward},
+    [DV_NODE_GROUP_NORM] = {dv_ref_group_norm_forward, dv_ref_group_norm_backward},
     [DV_NODE_SCALE] = {scale_forward, scale_backward},
     [DV_NODE_DROP_PATH] = {plain_forward, spread_backward},
     [DV_NODE_PAD_SHORTCUT] = {shortcut_forward, shortcut_backward},
 };
 
-/* Bytes that the op itself saves; behind them is its result before the activation. */
-static size_t saved_before_act(const struct dv_op_desc *d)
-{
-    size_t norms = d->op == DV_NODE_BATCH_NORM   ? d->output.channels
-                   : d->op == DV_NODE_GROUP_NORM ? (size_t)d->batch * d->groups
-                                                 : 0;
-
-    return norms * sizeof(struct saved_norm);
-}
-
+/* The op's result before the activation lies behind what the op itself saves. */
 static float *before_act(const struct dv_op_desc *d, const struct dv_op_args *a)
 {
-    return (float *)((char *)a->saved + saved_before_act(d));
+    return (float *)((char *)a->saved + dv_ref_norm_saved_size(d));
 }
 
 static enum dv_status ref_op_create(
@@ -766,7 +489,7 @@ static enum dv_status ref_op_create(
     op->desc = *desc;
     op->backward_needs_input = true;
     op->scratch_size = dv_op_output_floats(desc) * sizeof(float);
-    op->saved_size = saved_before_act(desc);
+    op->saved_size = dv_ref_norm_saved_size(desc);
     if (desc->act != DV_ACT_NONE) {
         op->saved_size += dv_op_output_floats(desc) * sizeof(float);
     }
@@ -792,7 +515,7 @@ static void ref_op_forward(struct dv_op *op, const struct dv_op_args *args)
         if (!args->is_inference) {
             before_act(d, args)[i] = args->output[i];
         }
-        args->output[i] = (float)activate(d->act, args->output[i]);
+        args->output[i] = (float)dv_ref_activate(d->act, args->output[i]);
     }
 }
 
@@ -802,7 +525,7 @@ static void ref_op_backward(struct dv_op *op, const struct dv_op_args *args)
     float *dy = args->scratch;
 
     for (size_t i = 0; i < dv_op_output_floats(d); i++) {
-        double passed = d->act == DV_ACT_NONE ? 1 : slope(d->act, before_act(d, args)[i]);
+        double passed = d->act == DV_ACT_NONE ? 1 : dv_ref_slope(d->act, before_act(d, args)[i]);
         dy[i] = (float)(args->output_gradient[i] * passed);
     }
     ops[d->op].backward(d, args, dy);
