@@ -574,11 +574,8 @@ static void backward_own_weights(
     struct conv *c, const struct dv_op_args *a, const float *target_gradient)
 {
     const struct dv_op_desc *d = &c->base.desc;
-    size_t lanes = d->layout == DV_LAYOUT_BLOCKED ? DV_LAYOUT_BLOCK : d->output.channels;
-    const struct dv_view in = {d->batch, d->output.channels / lanes,
-        (size_t)d->inputs[0].rows * d->inputs[0].columns, lanes};
-    const struct dv_window window = {d->inputs[0].rows, d->inputs[0].columns, d->output.rows,
-        d->output.columns, d->kernel, d->stride, d->padding};
+    const struct dv_view in = dv_onednn_view(d, d->inputs[0]);
+    const struct dv_window window = dv_onednn_window(d);
     float *own = a->tensor_gradients[DV_TENSOR_WEIGHT];
     float *plain = c->import.primitive ? scratch_at(a, c->at_weight_gradient) : own;
 

@@ -10,307 +10,14 @@
 #include "spec/fusion.h"
 
 #include <assert.h>
-#include <math.h>
-#include <omp.h>
 #include <string.h>
-
-/*
- * Parts of a batch norm's memory, each of `channels` floats: what is kept from forward to backward
- * comes first, then what one call needs. After them in the scratch: doubles for the sums.
- */
-enum norm_part { NORM_MEAN, NORM_INVERSE, NORM_SCALE, NORM_OFFSET, NORM_SAVED_COUNT };
-
-static struct dv_view view_of(const struct dv_op_desc *d, struct dv_shape shape)
-{
-    size_t lanes = d->layout == DV_LAYOUT_BLOCKED ? DV_LAYOUT_BLOCK : shape.channels;
-
-    return (struct dv_view){.pictures = d->batch,
-        .blocks = shape.channels / lanes,
-        .places = (size_t)shape.rows * shape.columns,
-        .lanes = lanes};
-}
-
-static struct dv_window window_of(const struct dv_op_desc *d)
-{
-    return (struct dv_window){d->inputs[0].rows, d->inputs[0].columns, d->output.rows,
-        d->output.columns, d->kernel, d->stride, d->padding};
-}
-
-/* --- Batch norm ---------------------------------------------------------------------------- */
-
-/* Sized for the threads there are when the op is made. */
-static size_t norm_scratch_size(size_t channels, size_t threads)
-{
-    return (2 + 2 * threads) * channels * sizeof(double) + 3 * channels * sizeof(float);
-}
-
-struct norm_scratch {
-    double *sum, *other, *partial;
-    float *coefficients[3];
-};
-
-static struct norm_scratch norm_scratch_of(const struct dv_op *op, const struct dv_op_args *a)
-{
-    size_t channels = op->desc.output.channels;
-    struct norm_scratch s;
-
-    s.coefficients[0] = a->scratch;
-    s.coefficients[1] = s.coefficients[0] + channels;
-    s.coefficients[2] = s.coefficients[1] + channels;
-    s.sum = (double *)((char *)a->scratch + (3 * channels * sizeof(float) + 7) / 8 * 8);
-    s.other = s.sum + channels;
-    s.partial = s.other + channels;
-    return s;
-}
-
-static float *norm_part(const struct dv_op *op, const struct dv_op_args *a, enum norm_part part)
-{
-    /* In inference nothing is saved; the scratch then holds the same parts. */
-    float *start = a->is_inference ? a->scratch : a->saved;
-
-    return start + (size_t)part * op->desc.output.channels;
-}
-
-static void take_batch_statistics(
-    struct dv_op *op, const struct dv_op_args *a, const struct dv_view *v)
-{
-    size_t channels = op->desc.output.channels;
-    double count = (double)(v->pictures * v->places);
-    struct norm_scratch s = norm_scratch_of(op, a);
-    float *mean = norm_part(op, a, NORM_MEAN);
-    float *inverse = norm_part(op, a, NORM_INVERSE);
-
-    dv_kernels()->norm_sums(v, a->inputs[0], s.partial, s.sum, s.other);
-    for (size_t c = 0; c < channels; c++) {
-        size_t first = c / v->lanes * v->places * v->lanes + c % v->lanes;
-        double difference = s.sum[c] / count;
-        double variance = fmax(s.other[c] / count - difference * difference, 0);
-        double unbiased = count > 1 ? variance * count / (count - 1) : variance;
-        float *running_mean = &a->tensors[DV_TENSOR_RUNNING_MEAN][c];
-        float *running_var = &a->tensors[DV_TENSOR_RUNNING_VAR][c];
-        mean[c] = (float)((double)a->inputs[0][first] + difference);
-        inverse[c] = (float)(1 / sqrt(variance + (double)DV_NORM_EPSILON));
-        *running_mean += DV_BATCH_NORM_MOMENTUM * (mean[c] - *running_mean);
-        *running_var += DV_BATCH_NORM_MOMENTUM * ((float)unbiased - *running_var);
-    }
-}
-
-static void norm_forward(struct dv_op *op, const struct dv_op_args *a)
-{
-    struct dv_view v = view_of(&op->desc, op->desc.output);
-    float *mean = norm_part(op, a, NORM_MEAN);
-    float *inverse = norm_part(op, a, NORM_INVERSE);
-    float *scale = norm_part(op, a, NORM_SCALE);
-    float *offset = norm_part(op, a, NORM_OFFSET);
-
-    if (!a->is_inference) {
-        take_batch_statistics(op, a, &v);
-    }
-    for (size_t c = 0; c < op->desc.output.channels; c++) {
-        if (a->is_inference) {
-            mean[c] = a->tensors[DV_TENSOR_RUNNING_MEAN][c];
-            inverse[c] = 1 / sqrtf(a->tensors[DV_TENSOR_RUNNING_VAR][c] + DV_NORM_EPSILON);
-        }
-        scale[c] = a->tensors[DV_TENSOR_WEIGHT][c] * inverse[c];
-        offset[c] = a->tensors[DV_TENSOR_BIAS][c] - mean[c] * scale[c];
-    }
-    const struct dv_lines lines = {scale, offset, op->desc.act};
-    dv_kernels()->norm_apply(&v, a->inputs[0], &lines, a->output);
-}
-
-/*
- * dx = scale * (dy - mean(dy) - x_hat * mean(dy * x_hat)), as one line a * dy + b * x + c per
- * channel, with x_hat = (x - mean) * inverse.
- */
-static void norm_backward(struct dv_op *op, const struct dv_op_args *a)
-{
-    struct dv_view v = view_of(&op->desc, op->desc.output);
-    struct norm_scratch s = norm_scratch_of(op, a);
-    const float *mean = norm_part(op, a, NORM_MEAN);
-    const float *inverse = norm_part(op, a, NORM_INVERSE);
-    const float *scale = norm_part(op, a, NORM_SCALE);
-    const struct dv_lines lines = {scale, norm_part(op, a, NORM_OFFSET), op->desc.act};
-    double count = (double)(v.pictures * v.places);
-
-    dv_kernels()->norm_gradient_sums(
-        &v, a->inputs[0], a->output_gradient, &lines, mean, s.partial, s.sum, s.other);
-    for (size_t c = 0; c < op->desc.output.channels; c++) {
-        double product = s.other[c] * (double)inverse[c];
-        double slope = -(double)scale[c] * product / count * (double)inverse[c];
-        a->tensor_gradients[DV_TENSOR_BIAS][c] = (float)s.sum[c];
-        a->tensor_gradients[DV_TENSOR_WEIGHT][c] = (float)product;
-        s.coefficients[0][c] = scale[c];
-        s.coefficients[1][c] = (float)slope;
-        s.coefficients[2][c] =
-            (float)(-(double)scale[c] * s.sum[c] / count - slope * (double)mean[c]);
-    }
-    if (a->input_gradients[0]) {
-        const float *const sums[3] = {s.coefficients[0], s.coefficients[1], s.coefficients[2]};
-        dv_kernels()->norm_gradient(&v, a->inputs[0], a->output_gradient, &lines, sums,
-            a->accumulates[0], a->input_gradients[0]);
-    }
-}
-
-/* --- Group norm ----------------------------------------------------------------------------- */
-
-/*
- * A line per channel of every picture, [picture][channel]; the parts kept are those of a batch
- * norm. In the scratch: lines of a call, then pairs of sums.
- */
-static size_t group_lines(const struct dv_op_desc *d)
-{
-    return (size_t)d->batch * d->output.channels;
-}
-
-static float *group_part(const struct dv_op *op, const struct dv_op_args *a, size_t part)
-{
-    float *start = a->is_inference ? a->scratch : a->saved;
-
-    return start + part * group_lines(&op->desc);
-}
-
-static double *group_pairs(const struct dv_op *op, const struct dv_op_args *a)
-{
-    return (double *)((float *)a->scratch + NORM_SAVED_COUNT * group_lines(&op->desc));
-}
-
-static struct dv_lines group_lines_of(const struct dv_op *op, const struct dv_op_args *a)
-{
-    return (struct dv_lines){
-        group_part(op, a, NORM_SCALE), group_part(op, a, NORM_OFFSET), op->desc.act};
-}
-
-/*
- * Mean and 1/std of a group, from the sums of its channels, each of which was shifted by the first
- * value of that channel in the picture.
- */
-static void take_group_statistics(const struct dv_op *op, const struct dv_op_args *a,
-    const struct dv_view *v, size_t first, size_t channels)
-{
-    const double *pairs = group_pairs(op, a) + 2 * first;
-    double places = (double)v->places;
-    double count = places * (double)channels;
-    double sum = 0;
-    double squares = 0;
-
-    for (size_t c = 0; c < channels; c++) {
-        size_t plane = (first + c) / v->lanes;
-        double shift = (double)a->inputs[0][plane * v->places * v->lanes + (first + c) % v->lanes];
-        sum += pairs[2 * c] + places * shift;
-    }
-    double mean = sum / count;
-    for (size_t c = 0; c < channels; c++) {
-        size_t plane = (first + c) / v->lanes;
-        double shift = (double)a->inputs[0][plane * v->places * v->lanes + (first + c) % v->lanes];
-        double off = shift - mean;
-        squares += pairs[2 * c + 1] + 2 * off * pairs[2 * c] + places * off * off;
-    }
-    double inverse = 1 / sqrt(fmax(squares / count, 0) + (double)DV_NORM_EPSILON);
-    for (size_t c = first; c < first + channels; c++) {
-        float scale =
-            (float)(inverse * (double)a->tensors[DV_TENSOR_WEIGHT][c % (v->blocks * v->lanes)]);
-        float bias = a->tensors[DV_TENSOR_BIAS][c % (v->blocks * v->lanes)];
-        group_part(op, a, NORM_MEAN)[c] = (float)mean;
-        group_part(op, a, NORM_INVERSE)[c] = (float)inverse;
-        group_part(op, a, NORM_SCALE)[c] = scale;
-        group_part(op, a, NORM_OFFSET)[c] = (float)((double)bias - mean * (double)scale);
-    }
-}
-
-static void group_norm_forward(struct dv_op *op, const struct dv_op_args *a)
-{
-    struct dv_view v = view_of(&op->desc, op->desc.output);
-    struct dv_view by_picture = dv_view_by_picture(v);
-    size_t channels = op->desc.output.channels / op->desc.groups;
-
-    dv_kernels()->picture_sums(&v, a->inputs[0], group_pairs(op, a));
-#pragma omp parallel for schedule(static)
-    for (size_t group = 0; group < (size_t)op->desc.batch * op->desc.groups; group++) {
-        take_group_statistics(op, a, &v, group * channels, channels);
-    }
-    struct dv_lines lines = group_lines_of(op, a);
-    dv_kernels()->norm_apply(&by_picture, a->inputs[0], &lines, a->output);
-}
-
-/* Weight and bias, a pair of sums per picture each. */
-static void group_norm_tensor_gradients(const struct dv_op *op, const struct dv_op_args *a)
-{
-    size_t channels = op->desc.output.channels;
-    const double *pairs = group_pairs(op, a);
-    const float *inverse = group_part(op, a, NORM_INVERSE);
-
-#pragma omp parallel for schedule(static)
-    for (size_t c = 0; c < channels; c++) {
-        double sum = 0;
-        double product = 0;
-        for (size_t i = c; i < group_lines(&op->desc); i += channels) {
-            sum += pairs[2 * i];
-            product += pairs[2 * i + 1] * (double)inverse[i];
-        }
-        a->tensor_gradients[DV_TENSOR_BIAS][c] = (float)sum;
-        a->tensor_gradients[DV_TENSOR_WEIGHT][c] = (float)product;
-    }
-}
-
-/*
- * With g = weight * dy: dx = inverse * (g - mean(g) - x_hat * mean(g * x_hat)), as a line
- * a * dy + b * x + c per channel, with x_hat = (x - mean) * inverse.
- */
-static void group_norm_lines(const struct dv_op *op, const struct dv_op_args *a, size_t first,
-    size_t channels, float *const ret_lines[3])
-{
-    const double *pairs = group_pairs(op, a) + 2 * first;
-    double inverse = (double)group_part(op, a, NORM_INVERSE)[first];
-    double mean = (double)group_part(op, a, NORM_MEAN)[first];
-    double places = (double)op->desc.output.rows * op->desc.output.columns;
-    double count = places * (double)channels;
-    double sum = 0;
-    double product = 0;
-
-    for (size_t c = 0; c < channels; c++) {
-        double weight =
-            (double)a->tensors[DV_TENSOR_WEIGHT][(first + c) % op->desc.output.channels];
-        sum += weight * pairs[2 * c];
-        product += weight * pairs[2 * c + 1] * inverse;
-    }
-    double slope = -inverse * inverse * product / count;
-    for (size_t c = first; c < first + channels; c++) {
-        ret_lines[0][c] = group_part(op, a, NORM_SCALE)[c];
-        ret_lines[1][c] = (float)slope;
-        ret_lines[2][c] = (float)(-inverse * sum / count - slope * mean);
-    }
-}
-
-static void group_norm_backward(struct dv_op *op, const struct dv_op_args *a)
-{
-    struct dv_view v = view_of(&op->desc, op->desc.output);
-    struct dv_view by_picture = dv_view_by_picture(v);
-    struct dv_lines lines = group_lines_of(op, a);
-    size_t channels = op->desc.output.channels / op->desc.groups;
-    float *start = a->scratch;
-    float *const drawn[3] = {
-        start, start + group_lines(&op->desc), start + 2 * group_lines(&op->desc)};
-
-    dv_kernels()->picture_gradient_sums(&v, a->inputs[0], a->output_gradient, &lines,
-        group_part(op, a, NORM_MEAN), group_pairs(op, a));
-    group_norm_tensor_gradients(op, a);
-    if (!a->input_gradients[0]) {
-        return;
-    }
-#pragma omp parallel for schedule(static)
-    for (size_t group = 0; group < (size_t)op->desc.batch * op->desc.groups; group++) {
-        group_norm_lines(op, a, group * channels, channels, drawn);
-    }
-    dv_kernels()->norm_gradient(&by_picture, a->inputs[0], a->output_gradient, &lines,
-        (const float *const *)drawn, a->accumulates[0], a->input_gradients[0]);
-}
 
 /* --- Pooling, global pooling ---------------------------------------------------------------- */
 
 static void pool_forward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
-    struct dv_window w = window_of(&op->desc);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
+    struct dv_window w = dv_onednn_window(&op->desc);
 
     if (op->desc.pooling == DV_POOLING_AVG) {
         dv_kernels()->average_pool(&v, &w, a->inputs[0], a->output);
@@ -323,8 +30,8 @@ static void pool_forward(struct dv_op *op, const struct dv_op_args *a)
 
 static void pool_backward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
-    struct dv_window w = window_of(&op->desc);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
+    struct dv_window w = dv_onednn_window(&op->desc);
 
     if (!a->accumulates[0]) {
         memset(a->input_gradients[0], 0, dv_op_input_floats(&op->desc, 0) * sizeof(float));
@@ -339,7 +46,7 @@ static void pool_backward(struct dv_op *op, const struct dv_op_args *a)
 
 static void global_max_forward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
 
 #pragma omp parallel for schedule(static)
     for (size_t plane = 0; plane < v.pictures * v.blocks; plane++) {
@@ -356,7 +63,7 @@ static void global_max_forward(struct dv_op *op, const struct dv_op_args *a)
 
 static void global_max_backward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
 
 #pragma omp parallel for schedule(static)
     for (size_t plane = 0; plane < v.pictures * v.blocks; plane++) {
@@ -380,7 +87,7 @@ static void global_max_backward(struct dv_op *op, const struct dv_op_args *a)
 
 static void global_pool_forward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
 
     if (op->desc.pooling == DV_POOLING_MAX) {
         global_max_forward(op, a);
@@ -391,7 +98,7 @@ static void global_pool_forward(struct dv_op *op, const struct dv_op_args *a)
 
 static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
 
     if (op->desc.pooling == DV_POOLING_MAX) {
         global_max_backward(op, a);
@@ -406,7 +113,7 @@ static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
 /* Channels of each input lie one after the other in a place (NHWC) or in a picture (BLOCKED). */
 static void concat_walk(struct dv_op *op, const struct dv_op_args *a, bool is_forward)
 {
-    struct dv_view out = view_of(&op->desc, op->desc.output);
+    struct dv_view out = dv_onednn_view(&op->desc, op->desc.output);
     bool is_blocked = op->desc.layout == DV_LAYOUT_BLOCKED;
     size_t chunk_out = is_blocked ? out.blocks * out.places * out.lanes : out.lanes;
     size_t chunks = is_blocked ? out.pictures : out.pictures * out.places;
@@ -443,7 +150,7 @@ static void relayout(
 /* [row, column, channel] to [channel, row, column] of each picture, or back. */
 static void flatten_walk(struct dv_op *op, const float *x, bool adds, bool is_forward, float *y)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
     size_t features = v.places * v.lanes;
 
 #pragma omp parallel for schedule(static)
@@ -474,14 +181,14 @@ static void dropout_walk(
 
 static void scale_forward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.output);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.output);
 
     dv_kernels()->scale(&v, a->inputs[0], a->inputs[1], a->output);
 }
 
 static void scale_backward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.output);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.output);
     struct dv_scaled scaled = {a->inputs[0], a->inputs[1], a->accumulates[0], a->accumulates[1]};
     float *gate_gradient = a->input_gradients[1];
 
@@ -512,8 +219,8 @@ static void drop_path_walk(
 static void shortcut_forward(struct dv_op *op, const struct dv_op_args *a)
 {
     const struct dv_op_desc *d = &op->desc;
-    struct dv_view in = view_of(d, d->inputs[0]);
-    struct dv_view out = view_of(d, d->output);
+    struct dv_view in = dv_onednn_view(d, d->inputs[0]);
+    struct dv_view out = dv_onednn_view(d, d->output);
 
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < out.pictures * out.blocks * out.places; i++) {
@@ -535,8 +242,8 @@ static void shortcut_forward(struct dv_op *op, const struct dv_op_args *a)
 static void shortcut_backward(struct dv_op *op, const struct dv_op_args *a)
 {
     const struct dv_op_desc *d = &op->desc;
-    struct dv_view in = view_of(d, d->inputs[0]);
-    struct dv_view out = view_of(d, d->output);
+    struct dv_view in = dv_onednn_view(d, d->inputs[0]);
+    struct dv_view out = dv_onednn_view(d, d->output);
 
 #pragma omp parallel for schedule(static)
     for (size_t plane = 0; plane < in.pictures * in.blocks; plane++) {
@@ -565,7 +272,7 @@ void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
 
     switch (d->op) {
     case DV_NODE_BATCH_NORM:
-        norm_forward(op, a);
+        dv_onednn_norm_forward(op, a);
         break;
     case DV_NODE_ADD:
         dv_kernels()->add(dv_op_output_floats(d), a->inputs, d->input_count, d->act, a->output);
@@ -592,7 +299,7 @@ void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
         dropout_walk(op, a, a->inputs[0], false, a->output);
         break;
     case DV_NODE_GROUP_NORM:
-        group_norm_forward(op, a);
+        dv_onednn_group_norm_forward(op, a);
         break;
     case DV_NODE_SCALE:
         scale_forward(op, a);
@@ -633,7 +340,7 @@ void dv_onednn_light_backward(struct dv_op *op, const struct dv_op_args *a)
 
     switch (d->op) {
     case DV_NODE_BATCH_NORM:
-        norm_backward(op, a);
+        dv_onednn_norm_backward(op, a);
         break;
     case DV_NODE_ADD:
     case DV_NODE_ACTIVATION:
@@ -658,7 +365,7 @@ void dv_onednn_light_backward(struct dv_op *op, const struct dv_op_args *a)
         dropout_walk(op, a, a->output_gradient, adds, a->input_gradients[0]);
         break;
     case DV_NODE_GROUP_NORM:
-        group_norm_backward(op, a);
+        dv_onednn_group_norm_backward(op, a);
         break;
     case DV_NODE_SCALE:
         scale_backward(op, a);
@@ -672,27 +379,6 @@ void dv_onednn_light_backward(struct dv_op *op, const struct dv_op_args *a)
     default:
         assert(false); /* no such op */
     }
-}
-
-/* What an op keeps and needs. */
-static void plan_norm(struct dv_op *op)
-{
-    size_t channels = op->desc.output.channels;
-
-    op->saved_size = NORM_SAVED_COUNT * channels * sizeof(float);
-    op->scratch_size = norm_scratch_size(channels, (size_t)omp_get_max_threads());
-    op->backward_needs_input = true;
-    op->backward_in_place = true;
-}
-
-static void plan_group_norm(struct dv_op *op)
-{
-    size_t parts = NORM_SAVED_COUNT * group_lines(&op->desc) * sizeof(float);
-
-    op->saved_size = parts;
-    op->scratch_size = parts + 2 * group_lines(&op->desc) * sizeof(double);
-    op->backward_needs_input = true;
-    op->backward_in_place = true;
 }
 
 enum dv_status dv_onednn_light_create(
@@ -710,14 +396,14 @@ enum dv_status dv_onednn_light_create(
     op->backend = &dv_backend_onednn;
     op->desc = *desc;
     if (desc->op == DV_NODE_BATCH_NORM) {
-        plan_norm(op);
+        dv_onednn_norm_plan(op);
     } else if (desc->op == DV_NODE_ADD || desc->op == DV_NODE_ACTIVATION) {
         op->backward_needs_output =
             desc->act != DV_ACT_NONE && dv_activation_keeps_slope(desc->act);
         op->backward_needs_input = !dv_activation_keeps_slope(desc->act);
         op->backward_in_place = true;
     } else if (desc->op == DV_NODE_GROUP_NORM) {
-        plan_group_norm(op);
+        dv_onednn_group_norm_plan(op);
     } else if (desc->op == DV_NODE_SCALE) {
         op->backward_needs_input = true;
         op->scratch_size = dv_op_input_floats(desc, 1) * sizeof(float);
