@@ -161,6 +161,8 @@ static void add_tensors(struct dv_graph *graph, struct dv_arena *arena, bool has
     if (node->op == DV_NODE_CONV || node->op == DV_NODE_LINEAR) {
         bool is_conv = node->op == DV_NODE_CONV;
         add_tensor(graph, arena, DV_TENSOR_WEIGHT, is_conv ? 4 : 2, is_conv ? conv : linear);
+        graph->macs +=
+            graph->tensors[graph->tensor_count - 1].count * node->shape.rows * node->shape.columns;
         if (has_bias) {
             add_tensor(graph, arena, DV_TENSOR_BIAS, 1, &out);
         }
