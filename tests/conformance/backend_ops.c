@@ -211,6 +211,11 @@ static void compare(
             assert_true(desc->layout == DV_LAYOUT_BLOCKED || desc->op == DV_NODE_INPUT);
             return; /* not in this layout */
         }
+        if (ours.op->is_fallback && desc->layout == DV_LAYOUT_NHWC) {
+            fail_msg("%s of %u to %u channels, kernel %u, groups %u runs on %s",
+                dv_node_op_name(desc->op), desc->inputs[0].channels, desc->output.channels,
+                desc->kernel, desc->groups, ours.op->kernels);
+        }
         run(&ours, is_inference);
         run(&ref, is_inference);
         compare_values(
