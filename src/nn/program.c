@@ -133,6 +133,33 @@ static bool is_transparent(struct builder *b, const struct dv_node *node)
     }
 }
 
+/* What a graph must not say; who made it has seen to that. */
+static void expect_sense(const struct dv_op_desc *d)
+{
+    switch (d->op) {
+    case DV_NODE_GROUP_NORM:
+        assert(d->output.channels % d->groups == 0);
+        break;
+    case DV_NODE_SCALE:
+        assert(d->input_count == 2);
+        assert(d->inputs[1].channels == d->output.channels);
+        assert(places(d->inputs[1]) == 1);
+        break;
+    case DV_NODE_DROPOUT:
+    case DV_NODE_DROP_PATH:
+        assert(d->drop < 1);
+        break;
+    case DV_NODE_PAD_SHORTCUT:
+        assert(d->stride > 0);
+        assert(d->output.channels >= d->inputs[0].channels);
+        assert(d->output.rows == (d->inputs[0].rows - 1) / d->stride + 1);
+        assert(d->output.columns == (d->inputs[0].columns - 1) / d->stride + 1);
+        break;
+    default:
+        break;
+    }
+}
+
 static struct dv_op_desc desc_of(const struct builder *b, const struct dv_node *node)
 {
     struct dv_op_desc desc = {.op = node->op,
@@ -154,6 +181,7 @@ static struct dv_op_desc desc_of(const struct builder *b, const struct dv_node *
     for (uint32_t i = 0; i < node->input_count; i++) {
         desc.inputs[i] = b->graph->nodes[node->inputs[i]].shape;
     }
+    expect_sense(&desc);
     return desc;
 }
 
