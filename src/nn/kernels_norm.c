@@ -36,6 +36,11 @@ static struct run run_at(const struct dv_view *v, size_t index)
     return run;
 }
 
+/* `count` places, `stride` floats apart, of `width` channels each. */
+struct strip {
+    size_t stride, count, width;
+};
+
 static size_t strip_width(const struct dv_view *v, size_t lane)
 {
     return v->lanes - lane < STRIP ? v->lanes - lane : STRIP;
@@ -44,21 +49,20 @@ static size_t strip_width(const struct dv_view *v, size_t lane)
 /* --- Batch norm: sums ---------------------------------------------------------------------- */
 
 /* Written for a width known when compiling, so that the inner loops become single registers. */
-DV_UNROLLED void strip_sums(
-    const float *x, size_t stride, size_t count, const float *shift, size_t width, double *ret)
+DV_UNROLLED void strip_sums(const float *x, struct strip s, const float *shift, double *ret)
 {
     float sum[STRIP] = {0};
     float squares[STRIP] = {0};
 
-    for (size_t p = 0; p < count; p++, x += stride) {
+    for (size_t p = 0; p < s.count; p++, x += s.stride) {
 #pragma omp simd
-        for (size_t l = 0; l < width; l++) {
+        for (size_t l = 0; l < s.width; l++) {
             float difference = x[l] - shift[l];
             sum[l] += difference;
             squares[l] += difference * difference;
         }
     }
-    for (size_t l = 0; l < width; l++) {
+    for (size_t l = 0; l < s.width; l++) {
         ret[2 * l] += (double)sum[l];
         ret[2 * l + 1] += (double)squares[l];
     }
@@ -97,14 +101,14 @@ static inline float cut_slope(float value, float limit)
 }
 
 /* y = x * scale + offset, cut or not; rows `stride_out` apart. */
-DV_UNROLLED void strip_line(const float *x, size_t stride, size_t count, struct dv_lines lines,
-    bool has_cut, size_t width, float *y, size_t stride_out)
+DV_UNROLLED void strip_line(const float *x, struct strip s, struct dv_lines lines, bool has_cut,
+    float *y, size_t stride_out)
 {
     const float limit = limit_of(lines.act);
 
-    for (size_t p = 0; p < count; p++, x += stride, y += stride_out) {
+    for (size_t p = 0; p < s.count; p++, x += s.stride, y += stride_out) {
 #pragma omp simd
-        for (size_t l = 0; l < width; l++) {
+        for (size_t l = 0; l < s.width; l++) {
             float value = x[l] * lines.scale[l] + lines.offset[l];
             y[l] = has_cut ? cut(value, limit) : value;
         }
@@ -112,60 +116,59 @@ DV_UNROLLED void strip_line(const float *x, size_t stride, size_t count, struct 
 }
 
 /* The gradient of x * scale + offset: what act passes of dy. To d [count][width]. */
-DV_UNROLLED void strip_passed(const float *x, const float *dy, size_t stride, size_t count,
-    struct dv_lines lines, size_t width, float *d)
+DV_UNROLLED void strip_passed(
+    const float *x, const float *dy, struct strip s, struct dv_lines lines, float *d)
 {
     float before[RUN_PLACES * STRIP];
 
     before[0] = 0; /* for compilers that fear runs of no places */
     d[0] = 0;
-    strip_line(x, stride, count, lines, false, width, before, width);
-    for (size_t p = 0; p < count; p++) {
+    strip_line(x, s, lines, false, before, s.width);
+    for (size_t p = 0; p < s.count; p++) {
 #pragma omp simd
-        for (size_t l = 0; l < width; l++) {
-            d[p * width + l] = dy[p * stride + l];
+        for (size_t l = 0; l < s.width; l++) {
+            d[p * s.width + l] = dy[p * s.stride + l];
         }
     }
-    DV_KERNEL(activation_gradient)(lines.act, count * width, before, d, d);
+    DV_KERNEL(activation_gradient)(lines.act, s.count * s.width, before, d, d);
 }
 
 /* `dy` has rows of its own stride; with a cut it counts where that lets it pass. */
-DV_UNROLLED void strip_gradient_sums(const float *x, size_t stride, const float *dy,
-    size_t stride_dy, size_t count, struct dv_lines lines, bool has_cut, const float *mean,
-    size_t width, double *ret)
+DV_UNROLLED void strip_gradient_sums(const float *x, const float *dy, size_t stride_dy,
+    struct strip s, struct dv_lines lines, bool has_cut, const float *mean, double *ret)
 {
     const float limit = limit_of(lines.act);
     float sum[STRIP] = {0};
     float product[STRIP] = {0};
 
-    for (size_t p = 0; p < count; p++, x += stride, dy += stride_dy) {
+    for (size_t p = 0; p < s.count; p++, x += s.stride, dy += stride_dy) {
 #pragma omp simd
-        for (size_t l = 0; l < width; l++) {
+        for (size_t l = 0; l < s.width; l++) {
             float gate = x[l] * lines.scale[l] + lines.offset[l];
             float d = has_cut ? dy[l] * cut_slope(gate, limit) : dy[l];
             sum[l] += d;
             product[l] += d * (x[l] - mean[l]);
         }
     }
-    for (size_t l = 0; l < width; l++) {
+    for (size_t l = 0; l < s.width; l++) {
         ret[2 * l] += (double)sum[l];
         ret[2 * l + 1] += (double)product[l];
     }
 }
 
 /* The same, with any act. */
-DV_UNROLLED void strip_sums_backward(const float *x, const float *dy, size_t stride, size_t count,
-    struct dv_lines lines, const float *mean, size_t width, double *ret)
+DV_UNROLLED void strip_sums_backward(const float *x, const float *dy, struct strip s,
+    struct dv_lines lines, const float *mean, double *ret)
 {
     float passed[RUN_PLACES * STRIP];
 
     if (lines.act == DV_ACT_NONE) {
-        strip_gradient_sums(x, stride, dy, stride, count, lines, false, mean, width, ret);
+        strip_gradient_sums(x, dy, s.stride, s, lines, false, mean, ret);
     } else if (is_cut(lines.act)) {
-        strip_gradient_sums(x, stride, dy, stride, count, lines, true, mean, width, ret);
+        strip_gradient_sums(x, dy, s.stride, s, lines, true, mean, ret);
     } else {
-        strip_passed(x, dy, stride, count, lines, width, passed);
-        strip_gradient_sums(x, stride, passed, width, count, lines, false, mean, width, ret);
+        strip_passed(x, dy, s, lines, passed);
+        strip_gradient_sums(x, passed, s.width, s, lines, false, mean, ret);
     }
 }
 
@@ -205,9 +208,10 @@ void DV_KERNEL(norm_sums)(const struct dv_view *view, const float *x, double *pa
             for (size_t l = 0; l < v.lanes; l += STRIP) {
                 double *to = own + 2 * (block * v.lanes + l);
                 if (strip_width(&v, l) == STRIP) {
-                    strip_sums(start + l, v.lanes, run.count, shift + l, STRIP, to);
+                    strip_sums(start + l, (struct strip){v.lanes, run.count, STRIP}, shift + l, to);
                 } else {
-                    strip_sums(start + l, v.lanes, run.count, shift + l, strip_width(&v, l), to);
+                    strip_sums(start + l, (struct strip){v.lanes, run.count, strip_width(&v, l)},
+                        shift + l, to);
                 }
             }
         }
@@ -237,11 +241,12 @@ void DV_KERNEL(norm_gradient_sums)(const struct dv_view *view, const float *x, c
                 const float *from = x + start + l;
                 const float *d = dy + start + l;
                 if (strip_width(&v, l) == STRIP) {
-                    strip_sums_backward(
-                        from, d, v.lanes, run.count, at, mean + c, STRIP, own + 2 * c);
+                    strip_sums_backward(from, d, (struct strip){v.lanes, run.count, STRIP}, at,
+                        mean + c, own + 2 * c);
                 } else {
-                    strip_sums_backward(
-                        from, d, v.lanes, run.count, at, mean + c, strip_width(&v, l), own + 2 * c);
+                    strip_sums_backward(from, d,
+                        (struct strip){v.lanes, run.count, strip_width(&v, l)}, at, mean + c,
+                        own + 2 * c);
                 }
             }
         }
@@ -295,9 +300,10 @@ void DV_KERNEL(picture_sums)(const struct dv_view *view, const float *x, double 
                 const float *from = start + p * v.lanes + l;
                 double *to = ret_pairs + 2 * (plane * v.lanes + l);
                 if (strip_width(&v, l) == STRIP) {
-                    strip_sums(from, v.lanes, count, start + l, STRIP, to);
+                    strip_sums(from, (struct strip){v.lanes, count, STRIP}, start + l, to);
                 } else {
-                    strip_sums(from, v.lanes, count, start + l, strip_width(&v, l), to);
+                    strip_sums(
+                        from, (struct strip){v.lanes, count, strip_width(&v, l)}, start + l, to);
                 }
             }
         }
@@ -324,11 +330,11 @@ void DV_KERNEL(picture_gradient_sums)(const struct dv_view *view, const float *x
                 const float *from = x + start + l;
                 const float *d = dy + start + l;
                 if (strip_width(&v, l) == STRIP) {
-                    strip_sums_backward(
-                        from, d, v.lanes, count, at, mean + c, STRIP, ret_pairs + 2 * c);
+                    strip_sums_backward(from, d, (struct strip){v.lanes, count, STRIP}, at,
+                        mean + c, ret_pairs + 2 * c);
                 } else {
-                    strip_sums_backward(from, d, v.lanes, count, at, mean + c, strip_width(&v, l),
-                        ret_pairs + 2 * c);
+                    strip_sums_backward(from, d, (struct strip){v.lanes, count, strip_width(&v, l)},
+                        at, mean + c, ret_pairs + 2 * c);
                 }
             }
         }
@@ -337,26 +343,25 @@ void DV_KERNEL(picture_gradient_sums)(const struct dv_view *view, const float *x
 
 /* --- Lines, per channel ---------------------------------------------------------------------- */
 
-DV_UNROLLED void strip_apply(
-    const float *x, float *y, size_t stride, size_t count, struct dv_lines lines, size_t width)
+DV_UNROLLED void strip_apply(const float *x, float *y, struct strip s, struct dv_lines lines)
 {
     float buffer[RUN_PLACES * STRIP];
 
     if (lines.act == DV_ACT_NONE) {
-        strip_line(x, stride, count, lines, false, width, y, stride);
+        strip_line(x, s, lines, false, y, s.stride);
         return;
     }
     if (is_cut(lines.act)) {
-        strip_line(x, stride, count, lines, true, width, y, stride);
+        strip_line(x, s, lines, true, y, s.stride);
         return;
     }
     buffer[0] = 0; /* as above */
-    strip_line(x, stride, count, lines, false, width, buffer, width);
-    DV_KERNEL(activate)(lines.act, count * width, buffer, buffer);
-    for (size_t p = 0; p < count; p++) {
+    strip_line(x, s, lines, false, buffer, s.width);
+    DV_KERNEL(activate)(lines.act, s.count * s.width, buffer, buffer);
+    for (size_t p = 0; p < s.count; p++) {
 #pragma omp simd
-        for (size_t l = 0; l < width; l++) {
-            y[p * stride + l] = buffer[p * width + l];
+        for (size_t l = 0; l < s.width; l++) {
+            y[p * s.stride + l] = buffer[p * s.width + l];
         }
     }
 }
@@ -374,9 +379,10 @@ void DV_KERNEL(norm_apply)(
             struct dv_lines at = lines_at(lines, run.plane % v.blocks * v.lanes + l);
             size_t i = start + l;
             if (strip_width(&v, l) == STRIP) {
-                strip_apply(x + i, y + i, v.lanes, run.count, at, STRIP);
+                strip_apply(x + i, y + i, (struct strip){v.lanes, run.count, STRIP}, at);
             } else {
-                strip_apply(x + i, y + i, v.lanes, run.count, at, strip_width(&v, l));
+                strip_apply(
+                    x + i, y + i, (struct strip){v.lanes, run.count, strip_width(&v, l)}, at);
             }
         }
     }
@@ -389,34 +395,33 @@ struct combination {
 };
 
 DV_UNROLLED void strip_gradient(const float *x, const float *dy, size_t stride_dy, float *dx,
-    size_t stride, size_t count, struct dv_lines lines, bool has_cut, struct combination s,
-    size_t width)
+    struct strip s, struct dv_lines lines, bool has_cut, struct combination line)
 {
     const float limit = limit_of(lines.act);
 
-    for (size_t p = 0; p < count; p++, x += stride, dy += stride_dy, dx += stride) {
+    for (size_t p = 0; p < s.count; p++, x += s.stride, dy += stride_dy, dx += s.stride) {
 #pragma omp simd
-        for (size_t l = 0; l < width; l++) {
+        for (size_t l = 0; l < s.width; l++) {
             float gate = x[l] * lines.scale[l] + lines.offset[l];
             float d = has_cut ? dy[l] * cut_slope(gate, limit) : dy[l];
-            float value = s.a[l] * d + s.b[l] * x[l] + s.c[l];
-            dx[l] = s.accumulates ? dx[l] + value : value;
+            float value = line.a[l] * d + line.b[l] * x[l] + line.c[l];
+            dx[l] = line.accumulates ? dx[l] + value : value;
         }
     }
 }
 
-DV_UNROLLED void strip_backward(const float *x, const float *dy, float *dx, size_t stride,
-    size_t count, struct dv_lines lines, struct combination s, size_t width)
+DV_UNROLLED void strip_backward(const float *x, const float *dy, float *dx, struct strip s,
+    struct dv_lines lines, struct combination line)
 {
     float passed[RUN_PLACES * STRIP];
 
     if (lines.act == DV_ACT_NONE) {
-        strip_gradient(x, dy, stride, dx, stride, count, lines, false, s, width);
+        strip_gradient(x, dy, s.stride, dx, s, lines, false, line);
     } else if (is_cut(lines.act)) {
-        strip_gradient(x, dy, stride, dx, stride, count, lines, true, s, width);
+        strip_gradient(x, dy, s.stride, dx, s, lines, true, line);
     } else {
-        strip_passed(x, dy, stride, count, lines, width, passed);
-        strip_gradient(x, passed, width, dx, stride, count, lines, false, s, width);
+        strip_passed(x, dy, s, lines, passed);
+        strip_gradient(x, passed, s.width, dx, s, lines, false, line);
     }
 }
 
@@ -436,10 +441,11 @@ void DV_KERNEL(norm_gradient)(const struct dv_view *view, const float *x, const 
             struct dv_lines at = lines_at(lines, c);
             size_t i = start + l;
             if (strip_width(&v, l) == STRIP) {
-                strip_backward(x + i, dy + i, dx + i, v.lanes, run.count, at, s, STRIP);
-            } else {
                 strip_backward(
-                    x + i, dy + i, dx + i, v.lanes, run.count, at, s, strip_width(&v, l));
+                    x + i, dy + i, dx + i, (struct strip){v.lanes, run.count, STRIP}, at, s);
+            } else {
+                strip_backward(x + i, dy + i, dx + i,
+                    (struct strip){v.lanes, run.count, strip_width(&v, l)}, at, s);
             }
         }
     }
