@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pictures per second of whole training steps (forward, backward, optimizer) of a preset network
- * on made-up pictures: our half of bench/compare.py. Prints one JSON object.
- *     step PRESET SIDE CLASSES BATCH THREADS SECONDS [plan.json]
+ * Pictures per second of whole training steps (forward, backward, optimizer) of a network on
+ * made-up pictures: our half of bench/compare.py. NETWORK is a preset, or a file with a graph as
+ * graph_json_read() takes it. Prints one JSON object.
+ *     step NETWORK SIDE CLASSES BATCH THREADS SECONDS [plan.json]
  */
+#include "../tests/format/graph_json.h"
+
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/clock.h"
@@ -21,8 +24,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GRAPH_SIZE_MAX (1 << 20)
+
 struct setup {
-    const char *preset;
+    const char *network;
     uint32_t side, classes, batch, threads;
     double seconds;
 };
@@ -38,14 +43,34 @@ static uint32_t number(const char *text)
     return (uint32_t)value;
 }
 
+static enum dv_status read_graph(const struct setup *setup, struct dv_arena *arena,
+    struct dv_graph **ret_graph, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *text = NULL;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *json = NULL;
+    size_t size;
+
+    enum dv_status status = dv_file_read(setup->network, GRAPH_SIZE_MAX, &text, &size, reterr);
+    if (status == DV_OK) {
+        status = dv_json_parse(text, size, &json, reterr);
+    }
+    if (status == DV_OK) {
+        *ret_graph = graph_json_read(json, arena);
+    }
+    return status;
+}
+
 static enum dv_status make_graph(const struct setup *setup, struct dv_arena *arena,
     struct dv_graph **ret_graph, struct dv_error *reterr)
 {
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *name = dv_json_string(setup->preset);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *name = dv_json_string(setup->network);
     struct dv_shape input = {3, setup->side, setup->side};
     struct dv_problems problems;
     struct dv_arch *arch;
 
+    if (dv_text_has_suffix_nocase(setup->network, ".json")) {
+        return read_graph(setup, arena, ret_graph, reterr);
+    }
     dv_problems_init(&problems, arena, DV_ARCH_PROBLEMS_MAX);
     enum dv_status status = dv_arch_parse(name, arena, &problems, &arch, reterr);
     if (status == DV_OK) {
@@ -105,7 +130,7 @@ int main(int argc, char **argv)
 
     if (argc < 7) {
         (void)fprintf(
-            stderr, "usage: step PRESET SIDE CLASSES BATCH THREADS SECONDS [plan.json]\n");
+            stderr, "usage: step NETWORK SIDE CLASSES BATCH THREADS SECONDS [plan.json]\n");
         return 2;
     }
     struct setup setup = {argv[1], number(argv[2]), number(argv[3]), number(argv[4]),

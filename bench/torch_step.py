@@ -5,6 +5,7 @@ with PyTorch at its best without torch.compile."""
 import json
 import sys
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -43,9 +44,56 @@ def resnet(preset, classes):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inside, classes))
 
 
-def measure(preset, side, classes, batch, seconds, memory_format):
+class Nodes(nn.Module):
+    """A network of graphs.py."""
+
+    ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "silu": nn.SiLU}
+
+    def __init__(self, graph):
+        super().__init__()
+        self.nodes, channels = graph["nodes"], [graph["input"][0]]
+        self.layers = nn.ModuleList()
+        for node in self.nodes:
+            inside = channels[node["inputs"][0]]
+            self.layers.append(self.layer(node, inside))
+            channels.append(node.get("out", inside))
+
+    def layer(self, node, inside):
+        op = node["op"]
+        if op == "conv":
+            return nn.Conv2d(inside, node["out"], node["kernel"], node["stride"], node["padding"],
+                             groups=node["groups"], bias=node.get("bias", False))
+        if op == "activation":
+            kind = self.ACTIVATIONS.get(node["act"])
+            return kind(inplace=True) if kind else nn.Sigmoid()
+        if op == "linear":
+            return nn.Linear(inside, node["out"])
+        plain = {"global_pool": lambda: nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten,
+                 "batch_norm": lambda: nn.BatchNorm2d(inside)}
+        return plain.get(op, nn.Identity)()
+
+    def forward(self, x):
+        values = [x]
+        for node, layer in zip(self.nodes, self.layers):
+            inputs = [values[i] for i in node["inputs"]]
+            if node["op"] == "add":
+                values.append(inputs[0] + inputs[1])
+            elif node["op"] == "scale":
+                values.append(inputs[0] * inputs[1])
+            else:
+                values.append(layer(inputs[0]))
+        return values[-1]
+
+
+def network(name, classes):
+    if name.endswith(".json"):
+        return Nodes(json.loads(Path(name).read_text()))
+    return resnet(name, classes)
+
+
+def measure(name, side, classes, batch, seconds, memory_format):
     torch.manual_seed(1)
-    model = resnet(preset, classes).to(memory_format=memory_format).train()
+    model = network(name, classes).to(memory_format=memory_format).train()
     pixels = torch.randn(batch, 3, side, side).contiguous(memory_format=memory_format)
     labels = torch.arange(batch) % classes
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -63,11 +111,11 @@ def measure(preset, side, classes, batch, seconds, memory_format):
 
 
 def main():
-    preset, side, classes, batch, threads, seconds = sys.argv[1], *map(int, sys.argv[2:7])
+    name, side, classes, batch, threads, seconds = sys.argv[1], *map(int, sys.argv[2:7])
     torch.set_num_threads(threads)
     rates = {
-        "contiguous": measure(preset, side, classes, batch, seconds / 2, torch.contiguous_format),
-        "channels_last": measure(preset, side, classes, batch, seconds / 2, torch.channels_last),
+        "contiguous": measure(name, side, classes, batch, seconds / 2, torch.contiguous_format),
+        "channels_last": measure(name, side, classes, batch, seconds / 2, torch.channels_last),
     }
     best = max(rates, key=rates.get)
     print(json.dumps({"images_per_second": round(rates[best], 2), "memory_format": best, "torch": torch.__version__}))

@@ -58,6 +58,8 @@ size_t dv_op_tensor_floats(const struct dv_op_desc *desc, enum dv_tensor_role ro
         return role == DV_TENSOR_BIAS && desc->has_bias ? out : 0;
     case DV_NODE_BATCH_NORM:
         return out;
+    case DV_NODE_GROUP_NORM:
+        return role == DV_TENSOR_WEIGHT || role == DV_TENSOR_BIAS ? out : 0;
     default:
         return 0;
     }

@@ -31,10 +31,11 @@ struct dv_op_desc {
     struct dv_shape inputs[DV_ARCH_INPUTS_MAX];
     uint32_t input_count;
     struct dv_shape output;
-    uint32_t kernel, stride, padding, groups; /* conv, pool */
+    uint32_t kernel, stride, padding; /* conv, pool; pad_shortcut: stride */
+    uint32_t groups;                  /* conv, group_norm */
     enum dv_pooling pooling;
     double drop;
-    bool has_relu;             /* max(0, .) is applied to the result */
+    enum dv_activation act;    /* applied to the result */
     bool has_bias;             /* conv, linear */
     enum dv_layout layout;     /* of the inputs, and of the output but for a copy */
     enum dv_layout layout_out; /* of the output */
@@ -66,7 +67,7 @@ struct dv_op_args {
     float *tensor_gradients[DV_TENSOR_ROLE_COUNT]; /* overwritten */
     void *saved;
     void *scratch;
-    uint64_t dropout_key; /* of this step and node */
+    uint64_t dropout_key; /* of this step and node: dropout, drop_path */
     bool is_inference;    /* running statistics, no dropout, nothing saved */
 };
 
@@ -96,7 +97,7 @@ struct dv_backend_impl {
 extern const struct dv_backend_impl dv_backend_ref;
 extern const struct dv_backend_impl dv_backend_onednn;
 
-#define DV_BATCH_NORM_EPSILON 1e-5f /* as PyTorch's default */
+#define DV_NORM_EPSILON 1e-5f       /* as PyTorch's default, for batch and group norm */
 #define DV_BATCH_NORM_MOMENTUM 0.1f /* share of the new batch in the running statistics */
 
 /* Floats of one value. */

@@ -14,9 +14,6 @@ enum { RUNS = 4 }; /* the first warms up; the best of the rest counts */
 /* Of what cannot be in this layout, or only on a fallback kernel: the other is taken instead. */
 static const double fallback_seconds = 1e6;
 
-/* A copy reads and writes each float once each way, forward and backward. */
-static const double copy_bytes_a_second = 10e9;
-
 /* One block that holds everything an op touches, cut into parts. */
 struct bench {
     char *memory;
@@ -123,8 +120,8 @@ static bool same_op(const struct dv_op_desc *a, const struct dv_op_desc *b)
                    same_shape(a->output, b->output) && a->kernel == b->kernel &&
                    a->stride == b->stride && a->padding == b->padding && a->groups == b->groups &&
                    a->pooling == b->pooling && a->layout == b->layout &&
-                   a->has_relu == b->has_relu && a->has_bias == b->has_bias &&
-                   a->needs_input_gradient == b->needs_input_gradient;
+                   a->layout_out == b->layout_out && a->act == b->act &&
+                   a->has_bias == b->has_bias && a->needs_input_gradient == b->needs_input_gradient;
 
     for (uint32_t k = 0; k < a->input_count && is_same; k++) {
         is_same = same_shape(a->inputs[k], b->inputs[k]);
@@ -149,13 +146,41 @@ static enum dv_status measure_once(const struct dv_backend_impl *backend,
     return status;
 }
 
-/* Seconds of each row when all rows run in `layout`; ret_entry: floats that enter each row. */
+/* Seconds to bring what enters a step from one layout to the other, and its gradient back. */
+static enum dv_status measure_entry(const struct dv_backend_impl *backend,
+    const struct dv_op_desc *desc, struct measured *known, size_t *known_count, double *ret_seconds,
+    struct dv_error *reterr)
+{
+    struct dv_shape shape = desc->inputs[0];
+    const struct dv_op_desc copy = {.op = DV_NODE_INPUT,
+        .batch = desc->batch,
+        .inputs = {shape},
+        .input_count = 1,
+        .output = shape,
+        .groups = 1,
+        .layout = DV_LAYOUT_NHWC,
+        .layout_out = DV_LAYOUT_BLOCKED,
+        .is_training = desc->is_training,
+        .needs_input_gradient = desc->is_training};
+
+    if (shape.channels % DV_LAYOUT_BLOCK != 0 || (size_t)shape.rows * shape.columns == 1) {
+        *ret_seconds = 0; /* it has but one layout, or the same in both */
+        return DV_OK;
+    }
+    return measure_once(backend, &copy, known, known_count, ret_seconds, reterr);
+}
+
+/*
+ * Seconds of each row when all rows run in `layout`, with the copies between those of its ops that
+ * cannot; ret_entry: seconds to enter each row from the other layout.
+ */
 static enum dv_status measure_rows(const struct dv_graph *graph,
     const struct dv_backend_impl *backend, uint32_t batch_size, bool is_training,
     enum dv_layout layout, double *ret_seconds, double *ret_entry, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(0);
     enum dv_layout *layouts = dv_arena_array(arena, graph->row_count, sizeof(*layouts));
+    bool *is_entered = dv_arena_array(arena, graph->row_count, sizeof(*is_entered));
     enum dv_status status = DV_OK;
     size_t known_count = 0;
 
@@ -165,19 +190,19 @@ static enum dv_status measure_rows(const struct dv_graph *graph,
         ret_entry[r] = 0;
     }
     struct dv_program *program = dv_program_build(graph, batch_size, is_training, layouts, arena);
-    struct measured *known = dv_arena_array(arena, program->step_count, sizeof(*known));
+    struct measured *known = dv_arena_array(arena, 2 * (size_t)program->step_count, sizeof(*known));
     for (uint32_t i = 0; i < program->step_count && status == DV_OK; i++) {
         const struct dv_step *step = &program->steps[i];
         double seconds;
-        if (step->row >= graph->row_count || step->desc.op == DV_NODE_INPUT) {
+        if (step->row >= graph->row_count) {
             continue;
         }
         status = measure_once(backend, &step->desc, known, &known_count, &seconds, reterr);
-        if (status == DV_OK) {
-            ret_seconds[step->row] += seconds;
-            if (ret_entry[step->row] == 0) {
-                ret_entry[step->row] = (double)dv_op_input_floats(&step->desc, 0);
-            }
+        ret_seconds[step->row] += status == DV_OK ? seconds : 0;
+        if (status == DV_OK && !is_entered[step->row]) {
+            is_entered[step->row] = true;
+            status = measure_entry(
+                backend, &step->desc, known, &known_count, &ret_entry[step->row], reterr);
         }
     }
     return status;
@@ -190,12 +215,11 @@ static void find_cheapest(uint32_t rows, double *const seconds[DV_LAYOUT_COUNT],
     double cost[DV_LAYOUT_COUNT] = {0, 1e9}; /* the pictures come in NHWC */
 
     for (uint32_t r = 0; r < rows; r++) {
-        double copy = entry[r] * 4 * sizeof(float) / copy_bytes_a_second;
         double next[DV_LAYOUT_COUNT];
         for (int to = 0; to < DV_LAYOUT_COUNT; to++) {
             int other = 1 - to;
-            bool stays = cost[to] <= cost[other] + copy;
-            next[to] = seconds[to][r] + (stays ? cost[to] : cost[other] + copy);
+            bool stays = cost[to] <= cost[other] + entry[r];
+            next[to] = seconds[to][r] + (stays ? cost[to] : cost[other] + entry[r]);
             came_from[2 * r + (uint32_t)to] = (enum dv_layout)(stays ? to : other);
         }
         memcpy(cost, next, sizeof(cost));

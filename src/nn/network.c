@@ -239,7 +239,7 @@ static void forward(struct dv_network *net, const float *pixels, bool is_inferen
     for (uint32_t i = 0; i < p->step_count; i++) {
         struct dv_op_args *a = &net->arguments[i];
         a->is_inference = is_inference;
-        if (p->steps[i].desc.op == DV_NODE_DROPOUT) {
+        if (p->steps[i].desc.op == DV_NODE_DROPOUT || p->steps[i].desc.op == DV_NODE_DROP_PATH) {
             struct dv_random random =
                 dv_random_make(net->seed, DV_RANDOM_DROPOUT, step, p->steps[i].node);
             a->dropout_key = dv_random_u64(&random);

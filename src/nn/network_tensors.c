@@ -189,7 +189,7 @@ static void fold_norm(struct dv_network *net, uint32_t index, const float *value
         memcpy(bias, own, channels * sizeof(*bias));
     }
     for (size_t c = 0; c < channels; c++) {
-        double variance = (double)of_norm[DV_TENSOR_RUNNING_VAR][c] + (double)DV_BATCH_NORM_EPSILON;
+        double variance = (double)of_norm[DV_TENSOR_RUNNING_VAR][c] + (double)DV_NORM_EPSILON;
         double scale = (double)of_norm[DV_TENSOR_WEIGHT][c] / sqrt(variance);
         double moved = (double)bias[c] - (double)of_norm[DV_TENSOR_RUNNING_MEAN][c];
         bias[c] = (float)(scale * moved + (double)of_norm[DV_TENSOR_BIAS][c]);
@@ -248,9 +248,9 @@ static void init_tensor(const struct dv_network *net, uint32_t index, uint64_t s
         } else if (node->op == DV_NODE_CONV && tensor->role == DV_TENSOR_WEIGHT) {
             values[i] = (float)(spread * dv_random_normal(&random));
         } else {
-            bool is_one =
-                node->op == DV_NODE_BATCH_NORM &&
-                (tensor->role == DV_TENSOR_WEIGHT || tensor->role == DV_TENSOR_RUNNING_VAR);
+            bool is_norm = node->op == DV_NODE_BATCH_NORM || node->op == DV_NODE_GROUP_NORM;
+            bool is_one = is_norm && (tensor->role == DV_TENSOR_WEIGHT ||
+                                         tensor->role == DV_TENSOR_RUNNING_VAR);
             values[i] = is_one ? 1.0f : 0.0f;
         }
     }

@@ -5,6 +5,7 @@
 #include "nn/program.h"
 
 #include "base/arena.h"
+#include "spec/fusion.h"
 
 #include <assert.h>
 
@@ -83,19 +84,19 @@ static enum dv_layout layout_for(const struct builder *b, const struct dv_node *
     return is_possible ? b->row_layouts[node->row] : DV_LAYOUT_NHWC;
 }
 
-/* A relu disappears into the op before it when nobody else wants that op's bare result. */
-static bool fuse_relu(struct builder *b, const struct dv_node *node)
+/* An activation disappears into the op before it when nobody else wants that op's bare result. */
+static bool fuse_activation(struct builder *b, const struct dv_node *node)
 {
     const struct dv_node *before = &b->graph->nodes[node->inputs[0]];
-    bool can_take = before->op == DV_NODE_CONV || before->op == DV_NODE_BATCH_NORM ||
-                    before->op == DV_NODE_ADD || before->op == DV_NODE_LINEAR;
     uint32_t value = b->node_values[node->inputs[0]];
     uint32_t producer = b->program->values[value].producer;
 
-    if (!can_take || b->consumers[node->inputs[0]] != 1 || producer == DV_NO_INDEX) {
+    if (before->op == DV_NODE_ACTIVATION || producer == DV_NO_INDEX ||
+        b->consumers[node->inputs[0]] != 1 ||
+        !dv_node_can_activate(before->op, node->act, b->is_training)) {
         return false;
     }
-    b->program->steps[producer].desc.has_relu = true;
+    b->program->steps[producer].desc.act = node->act;
     return true;
 }
 
@@ -121,13 +122,41 @@ static bool is_transparent(struct builder *b, const struct dv_node *node)
     case DV_NODE_BATCH_NORM:
         return fold_norm(b, node);
     case DV_NODE_ACTIVATION:
-        return node->act == DV_ACT_NONE || fuse_relu(b, node);
+        return node->act == DV_ACT_NONE || fuse_activation(b, node);
     case DV_NODE_DROPOUT:
+    case DV_NODE_DROP_PATH:
         return node->drop <= 0 || !b->is_training;
     case DV_NODE_FLATTEN:
         return places(b->graph->nodes[node->inputs[0]].shape) == 1;
     default:
         return false;
+    }
+}
+
+/* What a graph must not say; who made it has seen to that. */
+static void expect_sense(const struct dv_op_desc *d)
+{
+    switch (d->op) {
+    case DV_NODE_GROUP_NORM:
+        assert(d->output.channels % d->groups == 0);
+        break;
+    case DV_NODE_SCALE:
+        assert(d->input_count == 2);
+        assert(d->inputs[1].channels == d->output.channels);
+        assert(places(d->inputs[1]) == 1);
+        break;
+    case DV_NODE_DROPOUT:
+    case DV_NODE_DROP_PATH:
+        assert(d->drop < 1);
+        break;
+    case DV_NODE_PAD_SHORTCUT:
+        assert(d->stride > 0);
+        assert(d->output.channels >= d->inputs[0].channels);
+        assert(d->output.rows == (d->inputs[0].rows - 1) / d->stride + 1);
+        assert(d->output.columns == (d->inputs[0].columns - 1) / d->stride + 1);
+        break;
+    default:
+        break;
     }
 }
 
@@ -143,7 +172,7 @@ static struct dv_op_desc desc_of(const struct builder *b, const struct dv_node *
         .groups = node->groups ? node->groups : 1,
         .pooling = node->pooling,
         .drop = node->drop,
-        .has_relu = node->op == DV_NODE_ACTIVATION,
+        .act = node->op == DV_NODE_ACTIVATION ? node->act : DV_ACT_NONE,
         .has_bias = node->tensors[DV_TENSOR_BIAS] != DV_NO_TENSOR,
         .layout = layout_for(b, node),
         .is_training = b->is_training};
@@ -152,6 +181,7 @@ static struct dv_op_desc desc_of(const struct builder *b, const struct dv_node *
     for (uint32_t i = 0; i < node->input_count; i++) {
         desc.inputs[i] = b->graph->nodes[node->inputs[i]].shape;
     }
+    expect_sense(&desc);
     return desc;
 }
 

@@ -39,7 +39,23 @@ enum dv_arch_op {
 };
 
 enum dv_norm { DV_NORM_BATCH, DV_NORM_NONE };
-enum dv_activation { DV_ACT_NONE, DV_ACT_RELU };
+
+#define DV_LEAKY_RELU_SLOPE 0.01f
+
+/* Formulas and constants are those of PyTorch's modules with their defaults. */
+enum dv_activation {
+    DV_ACT_NONE,
+    DV_ACT_RELU,
+    DV_ACT_RELU6,       /* min(max(0, x), 6) */
+    DV_ACT_LEAKY_RELU,  /* x > 0 ? x : DV_LEAKY_RELU_SLOPE * x */
+    DV_ACT_SILU,        /* x sigmoid(x) */
+    DV_ACT_GELU,        /* x (1 + erf(x / sqrt 2)) / 2 */
+    DV_ACT_HARDSWISH,   /* x min(max(0, x + 3), 6) / 6 */
+    DV_ACT_SIGMOID,     /* of gates only: the file has no word for it */
+    DV_ACT_HARDSIGMOID, /* min(max(0, x + 3), 6) / 6; of gates only */
+    DV_ACT_COUNT,
+};
+
 enum dv_pooling { DV_POOLING_NONE, DV_POOLING_MAX, DV_POOLING_AVG };
 
 /* One row with all fields filled in. */

@@ -16,6 +16,9 @@
  *   bottleneck                  conv1..3, bn1..3, downsample.0, downsample.1
  *   linear "head"               head (weight, bias); with norm: head.linear, head.bn
  * Tensors: .weight, .bias, .running_mean, .running_var.
+ *
+ * Squeeze-and-excitation is no node of its own but global_pool (avg), conv 1x1, activation,
+ * conv 1x1, activation (sigmoid or hardsigmoid), scale: the gate's layers are ordinary nodes.
  */
 
 #include "base/status.h"
@@ -41,6 +44,16 @@ enum dv_node_op {
     DV_NODE_DROPOUT,
     DV_NODE_FLATTEN,     /* [channel, row, column] in that order to [feature] */
     DV_NODE_LINEAR,      /* weight [out, in], bias [out] */
+    /*
+     * Mean and variance of each picture over the places and channels / groups channels of each of
+     * `groups` groups, which divide the channels; weight, bias: [channel]. Also of a flat value.
+     */
+    DV_NODE_GROUP_NORM,
+    DV_NODE_SCALE, /* inputs[0], times inputs[1] [channel,1,1] at every place */
+    /* Training: all of a picture 0 with probability `drop`, else x / (1 - drop). */
+    DV_NODE_DROP_PATH,
+    /* Every stride-th place, from the first; the channels beyond the input's, last, are 0. */
+    DV_NODE_PAD_SHORTCUT,
     DV_NODE_OP_COUNT,
 };
 
@@ -70,10 +83,11 @@ struct dv_node {
     uint32_t input_count;
     struct dv_shape shape; /* of its value */
 
-    uint32_t kernel, stride, padding, groups; /* conv, pool (square) */
-    enum dv_pooling pooling;                  /* pool, global_pool */
-    enum dv_activation act;                   /* activation */
-    double drop;                              /* dropout: probability of zero */
+    uint32_t kernel, stride, padding; /* conv, pool (square); pad_shortcut: stride alone */
+    uint32_t groups;                  /* conv, group_norm */
+    enum dv_pooling pooling;          /* pool, global_pool */
+    enum dv_activation act;           /* activation */
+    double drop;                      /* dropout, drop_path: probability of zero */
 
     uint32_t tensors[DV_TENSOR_ROLE_COUNT]; /* indexes into graph.tensors, or DV_NO_TENSOR */
 };

@@ -3,6 +3,7 @@
 #include "spec/graph.h"
 
 #include "base/json.h"
+#include "spec/fusion.h"
 
 #include <assert.h>
 
@@ -18,6 +19,10 @@ static const char *const op_names[DV_NODE_OP_COUNT] = {
     [DV_NODE_DROPOUT] = "dropout",
     [DV_NODE_FLATTEN] = "flatten",
     [DV_NODE_LINEAR] = "linear",
+    [DV_NODE_GROUP_NORM] = "group_norm",
+    [DV_NODE_SCALE] = "scale",
+    [DV_NODE_DROP_PATH] = "drop_path",
+    [DV_NODE_PAD_SHORTCUT] = "pad_shortcut",
 };
 
 const char *dv_node_op_name(enum dv_node_op op)
@@ -65,6 +70,23 @@ static uint64_t weight_floats(const struct dv_graph *graph, struct dv_graph_use 
         saturating_mul(graph->parameter_count, copies), saturating_mul(2, statistics));
 }
 
+/* Is the value of an activation made in place of what comes before it? */
+static bool is_in_place(const struct dv_graph *graph, const struct dv_node *node)
+{
+    return node->op == DV_NODE_ACTIVATION &&
+           dv_node_can_activate(graph->nodes[node->inputs[0]].op, node->act, true);
+}
+
+/* What is kept of a node for the backward pass, a picture. */
+static uint64_t kept_floats(const struct dv_graph *graph, const struct dv_node *node)
+{
+    uint64_t floats = is_in_place(graph, node) ? 0 : value_floats(node);
+    /* Mean, deviation, slope and offset of each channel. */
+    uint64_t lines = node->op == DV_NODE_GROUP_NORM ? 4 * (uint64_t)node->shape.channels : 0;
+
+    return saturating_add(floats, lines);
+}
+
 uint64_t dv_graph_training_memory(const struct dv_graph *graph, struct dv_graph_use use)
 {
     uint64_t values = 0;
@@ -74,9 +96,7 @@ uint64_t dv_graph_training_memory(const struct dv_graph *graph, struct dv_graph_
 
     for (uint32_t i = 0; i < graph->node_count; i++) {
         uint64_t floats = value_floats(&graph->nodes[i]);
-        /* An activation is made in place of, or together with, what comes before it. */
-        bool is_fused = graph->nodes[i].op == DV_NODE_ACTIVATION;
-        values = saturating_add(values, is_fused ? 0 : floats);
+        values = saturating_add(values, kept_floats(graph, &graph->nodes[i]));
         largest = floats > largest ? floats : largest;
     }
     /* Kept values; at any moment three gradients and one working copy of the largest. */

@@ -23,6 +23,15 @@ static const char arch_text[] = "{\"name\":\"a\",\"layers\":["
                                 "{\"name\":\"c2\",\"op\":\"conv\",\"out\":48},"
                                 "{\"name\":\"head\",\"op\":\"linear\"}]}";
 
+/* Inside the bottleneck are 24 channels: of its steps only the last, a norm of 48, can be blocked.
+ */
+static const char narrow_text[] =
+    "{\"name\":\"a\",\"layers\":["
+    "{\"name\":\"c0\",\"op\":\"conv\",\"out\":16},"
+    "{\"name\":\"b1\",\"op\":\"bottleneck\",\"out\":48,\"expand\":2,\"act\":\"none\"},"
+    "{\"name\":\"c2\",\"op\":\"conv\",\"out\":24},"
+    "{\"name\":\"head\",\"op\":\"linear\"}]}";
+
 enum { ROWS = 4 };
 
 /* --- The backend -------------------------------------------------------------------------- */
@@ -35,6 +44,7 @@ struct manner {
 };
 
 static struct manner manners[DV_LAYOUT_COUNT];
+static long copy_sleep_ns, nhwc_norm_sleep_ns;
 static uint32_t slow_channels; /* only convolutions to this many are slow; 0: all */
 static unsigned forward_counts[DV_LAYOUT_COUNT], backward_count, training_count;
 
@@ -62,7 +72,15 @@ static void fake_destroy(struct dv_op *op)
 static void fake_forward(struct dv_op *op, const struct dv_op_args *args)
 {
     struct timespec pause = {0, manners[op->desc.layout].sleep_ns};
+    struct timespec copy_pause = {0, copy_sleep_ns};
+    struct timespec norm_pause = {0, nhwc_norm_sleep_ns};
 
+    if (op->desc.op == DV_NODE_INPUT) {
+        (void)nanosleep(&copy_pause, NULL);
+    }
+    if (op->desc.op == DV_NODE_BATCH_NORM && op->desc.layout == DV_LAYOUT_NHWC) {
+        (void)nanosleep(&norm_pause, NULL);
+    }
     training_count += !args->is_inference;
     if (op->desc.op == DV_NODE_CONV) {
         forward_counts[op->desc.layout]++;
@@ -96,12 +114,14 @@ static int reset(void **state)
     memset(manners, 0, sizeof(manners));
     memset(forward_counts, 0, sizeof(forward_counts));
     slow_channels = 0;
+    copy_sleep_ns = 0;
+    nhwc_norm_sleep_ns = 0;
     backward_count = 0;
     training_count = 0;
     return 0;
 }
 
-static void choose(bool is_training, enum dv_layout layouts[static ROWS])
+static void choose_for(const char *text, bool is_training, enum dv_layout layouts[static ROWS])
 {
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(0);
     DV_CLEANUP(dv_json_unrefp) struct dv_json *json = NULL;
@@ -111,13 +131,18 @@ static void choose(bool is_training, enum dv_layout layouts[static ROWS])
     struct dv_error error;
 
     dv_problems_init(&problems, arena, 5);
-    assert_int_equal(dv_json_parse(arch_text, strlen(arch_text), &json, NULL), DV_OK);
+    assert_int_equal(dv_json_parse(text, strlen(text), &json, NULL), DV_OK);
     assert_int_equal(dv_arch_parse(json, arena, &problems, &arch, &error), DV_OK);
     assert_int_equal(
         dv_graph_build(arch, (struct dv_shape){3, 8, 8}, 4, arena, &problems, &graph, &error),
         DV_OK);
     assert_int_equal(graph->row_count, ROWS);
     assert_int_equal(dv_layout_choose(graph, &fake, 2, is_training, layouts, &error), DV_OK);
+}
+
+static void choose(bool is_training, enum dv_layout layouts[static ROWS])
+{
+    choose_for(arch_text, is_training, layouts);
 }
 
 static void the_faster_layout_is_taken(void **state)
@@ -143,6 +168,19 @@ static void one_row_may_differ_from_its_neighbours(void **state)
     manners[DV_LAYOUT_NHWC].sleep_ns = 20000000;
     choose(true, layouts);
     assert_int_equal(layouts[2], DV_LAYOUT_BLOCKED);
+}
+
+static void copies_inside_a_row_count(void **state)
+{
+    enum dv_layout layouts[ROWS];
+
+    (void)state;
+    nhwc_norm_sleep_ns = 4000000;
+    choose_for(narrow_text, true, layouts);
+    assert_int_equal(layouts[1], DV_LAYOUT_BLOCKED);
+    copy_sleep_ns = 40000000;
+    choose_for(narrow_text, true, layouts);
+    assert_int_equal(layouts[1], DV_LAYOUT_NHWC);
 }
 
 static void a_fallback_kernel_is_not_even_tried(void **state)
@@ -187,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_faster_layout_is_taken, reset),
         cmocka_unit_test_setup(one_row_may_differ_from_its_neighbours, reset),
+        cmocka_unit_test_setup(copies_inside_a_row_count, reset),
         cmocka_unit_test_setup(a_fallback_kernel_is_not_even_tried, reset),
         cmocka_unit_test_setup(what_a_layout_cannot_do_is_done_in_the_other, reset),
         cmocka_unit_test_setup(a_network_that_only_answers_is_measured_answering, reset),

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../format/graph_json.h"
+
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/json.h"
@@ -34,6 +36,55 @@ static const char all_ops[] =
     "{\"name\":\"fc\",\"op\":\"linear\",\"out\":20,\"norm\":\"batch\",\"act\":\"relu\"},"
     "{\"name\":\"head\",\"op\":\"linear\"}]}";
 
+/* The other primitives, as no single row puts them together: see graph_json.h. */
+static const char all_nodes[] =
+    "{\"input\":[3,12,12],\"nodes\":["
+    /* A stem, and an inverted bottleneck with a gate and a skip: nodes 1 to 19. */
+    "{\"op\":\"conv\",\"name\":\"stem\",\"inputs\":[0],\"out\":16,\"kernel\":3,\"padding\":1},"
+    "{\"op\":\"batch_norm\",\"name\":\"stem_bn\",\"inputs\":[1]},"
+    "{\"op\":\"activation\",\"inputs\":[2],\"act\":\"relu6\"},"
+    "{\"op\":\"conv\",\"name\":\"wide\",\"inputs\":[3],\"out\":48,\"kernel\":1},"
+    "{\"op\":\"batch_norm\",\"name\":\"wide_bn\",\"inputs\":[4]},"
+    "{\"op\":\"activation\",\"inputs\":[5],\"act\":\"silu\"},"
+    "{\"op\":\"conv\",\"name\":\"deep\",\"inputs\":[6],\"out\":48,\"kernel\":5,\"padding\":2,"
+    "\"groups\":48},"
+    "{\"op\":\"batch_norm\",\"name\":\"deep_bn\",\"inputs\":[7]},"
+    "{\"op\":\"activation\",\"inputs\":[8],\"act\":\"silu\"},"
+    "{\"op\":\"global_pool\",\"inputs\":[9]},"
+    "{\"op\":\"conv\",\"name\":\"fc1\",\"inputs\":[10],\"out\":8,\"kernel\":1,\"bias\":true},"
+    "{\"op\":\"activation\",\"inputs\":[11],\"act\":\"relu\"},"
+    "{\"op\":\"conv\",\"name\":\"fc2\",\"inputs\":[12],\"out\":48,\"kernel\":1,\"bias\":true},"
+    "{\"op\":\"activation\",\"inputs\":[13],\"act\":\"sigmoid\"},"
+    "{\"op\":\"scale\",\"inputs\":[9,14]},"
+    "{\"op\":\"conv\",\"name\":\"narrow\",\"inputs\":[15],\"out\":16,\"kernel\":1},"
+    "{\"op\":\"batch_norm\",\"name\":\"narrow_bn\",\"inputs\":[16]},"
+    "{\"op\":\"drop_path\",\"inputs\":[17],\"drop\":0.3},"
+    "{\"op\":\"add\",\"inputs\":[18,3]},"
+    /* A block with group norms and a shortcut without parameters: nodes 20 to 27. */
+    "{\"op\":\"conv\",\"name\":\"c1\",\"inputs\":[19],\"out\":32,\"kernel\":3,\"padding\":1,"
+    "\"stride\":2,\"groups\":4},"
+    "{\"op\":\"group_norm\",\"name\":\"gn1\",\"inputs\":[20],\"groups\":8},"
+    "{\"op\":\"activation\",\"inputs\":[21],\"act\":\"gelu\"},"
+    "{\"op\":\"conv\",\"name\":\"c2\",\"inputs\":[22],\"out\":32,\"kernel\":3,\"padding\":1},"
+    "{\"op\":\"group_norm\",\"name\":\"gn2\",\"inputs\":[23],\"groups\":2},"
+    "{\"op\":\"pad_shortcut\",\"inputs\":[19],\"out\":32,\"stride\":2},"
+    "{\"op\":\"add\",\"inputs\":[24,25]},"
+    "{\"op\":\"activation\",\"inputs\":[26],\"act\":\"hardswish\"},"
+    /* Activations that the layer before can take and those that it cannot; a gate without a norm.
+     */
+    "{\"op\":\"conv\",\"name\":\"bare\",\"inputs\":[27],\"out\":24,\"kernel\":1,\"bias\":true},"
+    "{\"op\":\"activation\",\"inputs\":[28],\"act\":\"leaky_relu\"},"
+    "{\"op\":\"global_pool\",\"inputs\":[29]},"
+    "{\"op\":\"conv\",\"name\":\"fc3\",\"inputs\":[30],\"out\":24,\"kernel\":1,\"bias\":true},"
+    "{\"op\":\"activation\",\"inputs\":[31],\"act\":\"hardsigmoid\"},"
+    "{\"op\":\"scale\",\"inputs\":[29,32]},"
+    "{\"op\":\"activation\",\"inputs\":[33],\"act\":\"relu6\"},"
+    "{\"op\":\"flatten\",\"inputs\":[34]},"
+    "{\"op\":\"linear\",\"name\":\"fc4\",\"inputs\":[35],\"out\":32},"
+    "{\"op\":\"group_norm\",\"name\":\"gn3\",\"inputs\":[36],\"groups\":4},"
+    "{\"op\":\"activation\",\"inputs\":[37],\"act\":\"silu\"},"
+    "{\"op\":\"linear\",\"name\":\"head\",\"inputs\":[38],\"out\":5,\"bias\":true}]}";
+
 enum { BATCH = 8, SIDE = 12, CLASSES = 5, PIXELS = BATCH * SIDE * SIDE * 3 };
 
 struct fixture {
@@ -64,14 +115,22 @@ static struct dv_graph *build(struct dv_arena *arena, const char *text)
     return graph;
 }
 
-static int set_up(void **state)
+static struct dv_graph *read_nodes(struct dv_arena *arena, const char *text)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *json = NULL;
+
+    assert_int_equal(dv_json_parse(text, strlen(text), &json, NULL), DV_OK);
+    return graph_json_read(json, arena);
+}
+
+static int set_up_with(void **state, bool has_rows)
 {
     struct fixture *f = dv_alloc(sizeof(*f));
     struct dv_random random = dv_random_make(3, DV_RANDOM_SAMPLE, 0, 0);
     void *memory;
 
     f->arena = dv_arena_create(0);
-    f->graph = build(f->arena, all_ops);
+    f->graph = has_rows ? build(f->arena, all_ops) : read_nodes(f->arena, all_nodes);
     assert_int_equal(dv_try_alloc_aligned(PIXELS * sizeof(float), &memory, NULL), DV_OK);
     f->pixels = memory;
     for (size_t i = 0; i < PIXELS; i++) {
@@ -82,6 +141,16 @@ static int set_up(void **state)
     }
     *state = f;
     return 0;
+}
+
+static int set_up_ops(void **state)
+{
+    return set_up_with(state, true);
+}
+
+static int set_up_nodes(void **state)
+{
+    return set_up_with(state, false);
 }
 
 static int tear_down(void **state)
@@ -199,7 +268,8 @@ static float *trained_values(const struct fixture *f, struct dv_network *network
 
     for (uint32_t t = 0; t < f->graph->tensor_count; t++) {
         const struct dv_graph_tensor *tensor = &f->graph->tensors[t];
-        bool is_norm = f->graph->nodes[tensor->node].op == DV_NODE_BATCH_NORM;
+        enum dv_node_op op = f->graph->nodes[tensor->node].op;
+        bool is_norm = op == DV_NODE_BATCH_NORM || op == DV_NODE_GROUP_NORM;
         for (uint64_t i = 0; i < tensor->count; i++, at++) {
             bool is_positive =
                 tensor->role == DV_TENSOR_WEIGHT || tensor->role == DV_TENSOR_RUNNING_VAR;
@@ -332,16 +402,16 @@ static void first_weights_spread_as_they_should(void **state)
         }
         at += tensor->count;
         if (node->op == DV_NODE_CONV && tensor->role == DV_TENSOR_WEIGHT) {
-            double variance = 2.0 / (tensor->shape[0] * node->kernel * node->kernel);
+            uint32_t out = tensor->shape[0] / node->groups;
+            double variance = 2.0 / (out * node->kernel * node->kernel);
             assert_true(fabs(sum / count) < 5 * sqrt(variance / count));
             assert_true(fabs(squares / count - variance) < 5 * variance * sqrt(2 / count));
         } else if (node->op == DV_NODE_LINEAR && tensor->role == DV_TENSOR_WEIGHT) {
             double variance = 1.0 / 3 / tensor->shape[1];
             assert_true(fabs(squares / count - variance) < 5 * variance * sqrt(0.8 / count));
         } else if (node->op != DV_NODE_LINEAR) {
-            bool is_one =
-                node->op == DV_NODE_BATCH_NORM &&
-                (tensor->role == DV_TENSOR_WEIGHT || tensor->role == DV_TENSOR_RUNNING_VAR);
+            bool is_one = node->op != DV_NODE_CONV && (tensor->role == DV_TENSOR_WEIGHT ||
+                                                          tensor->role == DV_TENSOR_RUNNING_VAR);
             assert_true(sum == (is_one ? count : 0.0));
         }
     }
@@ -448,5 +518,6 @@ int main(void)
         cmocka_unit_test(a_step_allocates_nothing_after_the_first),
     };
 
-    return cmocka_run_group_tests_name("network", tests, set_up, tear_down);
+    int failed = cmocka_run_group_tests_name("network of rows", tests, set_up_ops, tear_down);
+    return failed + cmocka_run_group_tests_name("network of nodes", tests, set_up_nodes, tear_down);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * train_steps FOLDER ARCH OPTIMIZER: a few steps on made-up pictures. Leaves in FOLDER what
- * tests/python needs to take the same steps with PyTorch: graph.json, and as safetensors
- * before, after (all tensors), batches (pixels.0, labels.0, ...) and answers (the logits of the
- * last batch by a network that only answers). Prints the losses as a JSON array.
+ * train_steps FOLDER ARCH OPTIMIZER: a few steps on made-up pictures. ARCH is an architecture, or a
+ * graph for graph_json_read(). Leaves in FOLDER what tests/python needs to take the same steps with
+ * PyTorch: graph.json, and as safetensors before, after (all tensors), batches (pixels, labels, and
+ * the factors [step, node, picture] of drop_path) and answers (the logits of the last batch by a
+ * network that only answers). Prints the losses as a JSON array.
  */
 #include "../format/graph_json.h"
 
@@ -14,6 +15,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "format/safetensors.h"
+#include "nn/dropout.h"
 #include "nn/network.h"
 #include "nn/optimizer.h"
 #include "spec/arch.h"
@@ -24,7 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS = 6, BATCH = 12, SIDE = 10, CHANNELS = 3, CLASSES = 5 };
+enum { STEPS = 6, BATCH = 12, SIDE = 10, CHANNELS = 3, CLASSES = 5, SEED = 6 };
 
 #define PIXELS ((size_t)BATCH * SIDE * SIDE * CHANNELS)
 
@@ -56,14 +58,21 @@ static void make_graph(struct run *run, const char *text)
 
     dv_problems_init(&problems, run->arena, 5);
     must(dv_json_parse(text, strlen(text), &json, &error), &error);
+    if (dv_json_get(json, "nodes")) {
+        run->graph = graph_json_read(json, run->arena);
+        return;
+    }
     must(dv_arch_parse(json, run->arena, &problems, &arch, &error), &error);
     must(dv_graph_build(arch, input, CLASSES, run->arena, &problems, &run->graph, &error), &error);
 }
 
 static struct dv_network *make_network(const struct run *run, bool is_training)
 {
-    struct dv_network_options options = {
-        .backend = "onednn", .batch_size = BATCH, .thread_count = 2, .is_training = is_training};
+    struct dv_network_options options = {.backend = "onednn",
+        .batch_size = BATCH,
+        .thread_count = 2,
+        .is_training = is_training,
+        .seed = SEED};
     struct dv_network *network = NULL;
     struct dv_error error = {0};
 
@@ -130,6 +139,25 @@ static const float *write_tensors(const struct run *run, const char *name)
     return values;
 }
 
+/* What each drop_path multiplies each picture with; 1 for other nodes. */
+static float *make_factors(const struct run *run)
+{
+    uint32_t nodes = run->graph->node_count;
+    float *factors = dv_arena_array(run->arena, (size_t)STEPS * nodes * BATCH, sizeof(*factors));
+
+    for (size_t i = 0; i < (size_t)STEPS * nodes; i++) {
+        const struct dv_node *node = &run->graph->nodes[i % nodes];
+        struct dv_random random =
+            dv_random_make(SEED, DV_RANDOM_DROPOUT, i / nodes, (uint64_t)(i % nodes));
+        uint64_t key = dv_random_u64(&random);
+        for (size_t n = 0; n < BATCH; n++) {
+            bool drops = node->op == DV_NODE_DROP_PATH;
+            factors[i * BATCH + n] = drops ? dv_dropout_factor(key, n, node->drop) : 1;
+        }
+    }
+    return factors;
+}
+
 static void write_batches(const struct run *run)
 {
     const struct dv_safetensor tensors[] = {
@@ -138,9 +166,13 @@ static void write_batches(const struct run *run)
             .shape = {STEPS, BATCH, SIDE, SIDE, CHANNELS},
             .values = run->pixels},
         {.name = "labels", .rank = 2, .shape = {STEPS, BATCH}, .values = run->labels},
+        {.name = "factors",
+            .rank = 3,
+            .shape = {STEPS, run->graph->node_count, BATCH},
+            .values = make_factors(run)},
     };
 
-    write_file(run, "batches", tensors, 2);
+    write_file(run, "batches", tensors, 3);
 }
 
 static void write_answers(const struct run *run, const float *values)

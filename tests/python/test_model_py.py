@@ -98,6 +98,19 @@ def load_module(folder):
     return module
 
 
+ACTIVATIONS = {
+    "none": lambda x: x,
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "leaky_relu": F.leaky_relu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "hardswish": F.hardswish,
+    "sigmoid": torch.sigmoid,
+    "hardsigmoid": F.hardsigmoid,
+}
+
+
 def run_node(node, inputs, weights):
     """One node of the primitive graph, straight from its description."""
     op = node["op"]
@@ -110,7 +123,7 @@ def run_node(node, inputs, weights):
     if op == "batch_norm":
         return F.batch_norm(x, own["running_mean"], own["running_var"], own["weight"], own["bias"])
     if op == "activation":
-        return x.relu() if node["is_relu"] else x
+        return ACTIVATIONS[node["act"]](x)
     if op == "pool":
         return F.max_pool2d(x, *window) if node["is_max"] else F.avg_pool2d(x, *window)
     if op == "global_pool":
@@ -121,7 +134,14 @@ def run_node(node, inputs, weights):
         return torch.cat(inputs, 1)
     if op == "linear":
         return F.linear(x, own["weight"], own["bias"])
-    return {"dropout": lambda: x, "flatten": lambda: x.flatten(1)}[op]()
+    if op == "group_norm":
+        return F.group_norm(x, node["groups"], own["weight"], own["bias"])
+    if op == "scale":
+        return x * inputs[1]
+    if op == "pad_shortcut":
+        places = x[:, :, :: node["stride"], :: node["stride"]]
+        return F.pad(places, (0, 0, 0, 0, 0, node["out"] - x.shape[1]))
+    return {"dropout": lambda: x, "drop_path": lambda: x, "flatten": lambda: x.flatten(1)}[op]()
 
 
 def run_graph(graph, weights, x):

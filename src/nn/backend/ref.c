@@ -4,26 +4,14 @@
  * double accumulators. Slow on purpose; the conformance suite holds the other backends to it.
  * Read ref_forward() first, then each op's forward and backward side by side.
  */
-#include "nn/backend_impl.h"
+#include "nn/backend/ref_private.h"
 
 #include "base/alloc.h"
 #include "base/text.h"
 #include "nn/dropout.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
-
-/* What a training batch norm keeps: mean and 1/std per channel. */
-struct saved_norm {
-    float mean;
-    float scale;
-};
-
-static size_t at(struct dv_shape s, size_t picture, size_t row, size_t column, size_t channel)
-{
-    return ((picture * s.rows + row) * s.columns + column) * s.channels + channel;
-}
 
 /* Row (or column) of the input that the kernel's tap `k` meets for the output's `o`; -1: padding.
  */
@@ -56,7 +44,7 @@ static void each_product(const struct dv_op_desc *d,
             long column = tap(d, x, k % d->kernel, in.columns);
             for (size_t ic = 0; row >= 0 && column >= 0 && ic < in_group; ic++) {
                 size_t from =
-                    at(in, n, (size_t)row, (size_t)column, oc / out_group * in_group + ic);
+                    dv_ref_at(in, n, (size_t)row, (size_t)column, oc / out_group * in_group + ic);
                 visit(context, from, place, (oc * in_group + ic) * d->kernel * d->kernel + k);
             }
         }
@@ -188,81 +176,6 @@ static void linear_backward(const struct dv_op_desc *d, const struct dv_op_args 
     }
 }
 
-/* --- Batch norm (Ioffe and Szegedy 2015); running variance is the unbiased one ------------- */
-
-static struct saved_norm norm_of_batch(
-    const struct dv_op_desc *d, const struct dv_op_args *a, size_t c)
-{
-    size_t channels = d->output.channels;
-    size_t count = dv_op_output_floats(d) / channels;
-    double sum = 0;
-    double squares = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        sum += a->inputs[0][i * channels + c];
-    }
-    double mean = sum / (double)count;
-    for (size_t i = 0; i < count; i++) {
-        double difference = a->inputs[0][i * channels + c] - mean;
-        squares += difference * difference;
-    }
-    double variance = squares / (double)count;
-    double unbiased = count > 1 ? squares / (double)(count - 1) : variance;
-    float *running_mean = &a->tensors[DV_TENSOR_RUNNING_MEAN][c];
-    float *running_var = &a->tensors[DV_TENSOR_RUNNING_VAR][c];
-    *running_mean += DV_BATCH_NORM_MOMENTUM * ((float)mean - *running_mean);
-    *running_var += DV_BATCH_NORM_MOMENTUM * ((float)unbiased - *running_var);
-    return (struct saved_norm){(float)mean, (float)(1 / sqrt(variance + DV_BATCH_NORM_EPSILON))};
-}
-
-static void norm_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
-{
-    struct saved_norm *saved = a->saved;
-    size_t channels = d->output.channels;
-
-    for (size_t c = 0; c < channels; c++) {
-        struct saved_norm norm = {a->tensors[DV_TENSOR_RUNNING_MEAN][c],
-            1 / sqrtf(a->tensors[DV_TENSOR_RUNNING_VAR][c] + DV_BATCH_NORM_EPSILON)};
-        if (!a->is_inference) {
-            norm = norm_of_batch(d, a, c);
-            saved[c] = norm;
-        }
-        for (size_t i = c; i < dv_op_output_floats(d); i += channels) {
-            a->output[i] =
-                (a->inputs[0][i] - norm.mean) * norm.scale * a->tensors[DV_TENSOR_WEIGHT][c] +
-                a->tensors[DV_TENSOR_BIAS][c];
-        }
-    }
-}
-
-/* dx = weight * scale * (dy - mean(dy) - x_hat * mean(dy * x_hat)) */
-static void norm_backward(const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
-{
-    const struct saved_norm *saved = a->saved;
-    size_t channels = d->output.channels;
-    size_t total = dv_op_output_floats(d);
-
-    for (size_t c = 0; c < channels; c++) {
-        double sum = 0;
-        double product = 0;
-        for (size_t i = c; i < total; i += channels) {
-            double x_hat = (a->inputs[0][i] - saved[c].mean) * saved[c].scale;
-            sum += dy[i];
-            product += dy[i] * x_hat;
-        }
-        a->tensor_gradients[DV_TENSOR_BIAS][c] = (float)sum;
-        a->tensor_gradients[DV_TENSOR_WEIGHT][c] = (float)product;
-        double count = (double)(total / channels);
-        for (size_t i = c; a->input_gradients[0] && i < total; i += channels) {
-            double x_hat = (a->inputs[0][i] - saved[c].mean) * saved[c].scale;
-            double dx = a->tensors[DV_TENSOR_WEIGHT][c] * saved[c].scale *
-                        (dy[i] - sum / count - x_hat * product / count);
-            a->input_gradients[0][i] =
-                (float)(dx + (a->accumulates[0] ? a->input_gradients[0][i] : 0));
-        }
-    }
-}
-
 /* --- Pooling: max takes the first of equals; avg divides by the whole window --------------- */
 
 /* Index of the input that wins this window. */
@@ -279,7 +192,7 @@ static size_t window_max(const struct dv_op_desc *d, const float *x, size_t out)
         long r = tap(d, row, k / d->kernel, in.rows);
         long q = tap(d, column, k % d->kernel, in.columns);
         if (r >= 0 && q >= 0) {
-            size_t index = at(in, n, (size_t)r, (size_t)q, c);
+            size_t index = dv_ref_at(in, n, (size_t)r, (size_t)q, c);
             best = best == SIZE_MAX || x[index] > x[best] ? index : best;
         }
     }
@@ -304,7 +217,7 @@ static void window_average(const struct dv_op_desc *d, float *x, float *y, bool 
             if (r < 0 || q < 0) {
                 continue;
             }
-            size_t i = at(in, n, (size_t)r, (size_t)q, o % in.channels);
+            size_t i = dv_ref_at(in, n, (size_t)r, (size_t)q, o % in.channels);
             if (is_forward) {
                 y[o] += scale * x[i];
             } else {
@@ -414,24 +327,16 @@ static void concat_forward(const struct dv_op_desc *d, const struct dv_op_args *
     }
 }
 
-static void give(const struct dv_op_args *a, size_t input, size_t index, float value)
-{
-    if (a->input_gradients[input]) {
-        float *dx = &a->input_gradients[input][index];
-        *dx = value + (a->accumulates[input] ? *dx : 0);
-    }
-}
-
 static void concat_backward(const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
 {
     for (size_t o = 0; o < dv_op_output_floats(d); o++) {
         size_t input;
         size_t from = concat_source(d, o, &input);
-        give(a, input, from, dy[o]);
+        dv_ref_give(a, input, from, dy[o]);
     }
 }
 
-/* Where float `o` of a copy, an activation, a dropout or a flatten comes from. */
+/* Where float `o` of a copy, an activation, a dropout (of paths) or a flatten comes from. */
 static size_t plain_source(const struct dv_op_desc *d, size_t o)
 {
     struct dv_shape in = d->inputs[0];
@@ -447,9 +352,12 @@ static size_t plain_source(const struct dv_op_desc *d, size_t o)
 
 static float plain_factor(const struct dv_op_desc *d, const struct dv_op_args *a, size_t o)
 {
-    bool drops = d->op == DV_NODE_DROPOUT && !a->is_inference;
+    size_t picture = o / (dv_op_output_floats(d) / d->batch);
 
-    return drops ? dv_dropout_factor(a->dropout_key, o, d->drop) : 1.0f;
+    if (a->is_inference || !(d->drop > 0)) {
+        return 1.0f;
+    }
+    return dv_dropout_factor(a->dropout_key, d->op == DV_NODE_DROP_PATH ? picture : o, d->drop);
 }
 
 static void plain_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
@@ -463,7 +371,79 @@ static void spread_backward(const struct dv_op_desc *d, const struct dv_op_args 
 {
     for (size_t k = 0; k < d->input_count; k++) {
         for (size_t o = 0; o < dv_op_output_floats(d); o++) {
-            give(a, k, plain_source(d, o), dy[o] * plain_factor(d, a, o));
+            dv_ref_give(a, k, plain_source(d, o), dy[o] * plain_factor(d, a, o));
+        }
+    }
+}
+
+/* --- A map times a number per channel --------------------------------------------------------- */
+
+/* The gate of float `i`. */
+static size_t gate_of(const struct dv_op_desc *d, size_t i)
+{
+    size_t channels = d->output.channels;
+
+    return i / (dv_op_output_floats(d) / d->batch) * channels + i % channels;
+}
+
+static void scale_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
+{
+    for (size_t i = 0; i < dv_op_output_floats(d); i++) {
+        a->output[i] = a->inputs[0][i] * a->inputs[1][gate_of(d, i)];
+    }
+}
+
+static void scale_backward(const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
+{
+    size_t gates = dv_op_input_floats(d, 1);
+    DV_CLEANUP(dv_freep) double *sums = dv_alloc(gates * sizeof(*sums));
+
+    for (size_t i = 0; i < dv_op_output_floats(d); i++) {
+        dv_ref_give(a, 0, i, dy[i] * a->inputs[1][gate_of(d, i)]);
+        sums[gate_of(d, i)] += (double)dy[i] * a->inputs[0][i];
+    }
+    for (size_t g = 0; g < gates; g++) {
+        dv_ref_give(a, 1, g, (float)sums[g]);
+    }
+}
+
+/* --- The shortcut without parameters (He et al. 2015, option A) ------------------------------ */
+
+/* Where float `o` comes from; SIZE_MAX: from nowhere, it is a channel put behind the input's. */
+static size_t shortcut_source(const struct dv_op_desc *d, size_t o)
+{
+    struct dv_shape in = d->inputs[0];
+    struct dv_shape out = d->output;
+    size_t channel = o % out.channels;
+    size_t column = o / out.channels % out.columns;
+    size_t row = o / out.channels / out.columns % out.rows;
+    size_t picture = o / out.channels / out.columns / out.rows;
+
+    return channel < in.channels
+               ? dv_ref_at(in, picture, row * d->stride, column * d->stride, channel)
+               : SIZE_MAX;
+}
+
+static void shortcut_forward(const struct dv_op_desc *d, const struct dv_op_args *a)
+{
+    for (size_t o = 0; o < dv_op_output_floats(d); o++) {
+        size_t from = shortcut_source(d, o);
+        a->output[o] = from == SIZE_MAX ? 0 : a->inputs[0][from];
+    }
+}
+
+static void shortcut_backward(
+    const struct dv_op_desc *d, const struct dv_op_args *a, const float *dy)
+{
+    float *dx = a->input_gradients[0];
+
+    if (!a->accumulates[0]) {
+        memset(dx, 0, dv_op_input_floats(d, 0) * sizeof(*dx));
+    }
+    for (size_t o = 0; o < dv_op_output_floats(d); o++) {
+        size_t from = shortcut_source(d, o);
+        if (from != SIZE_MAX) {
+            dx[from] += dy[o];
         }
     }
 }
@@ -476,7 +456,7 @@ static const struct {
 } ops[DV_NODE_OP_COUNT] = {
     [DV_NODE_INPUT] = {plain_forward, spread_backward},
     [DV_NODE_CONV] = {conv_forward, conv_backward},
-    [DV_NODE_BATCH_NORM] = {norm_forward, norm_backward},
+    [DV_NODE_BATCH_NORM] = {dv_ref_batch_norm_forward, dv_ref_batch_norm_backward},
     [DV_NODE_ACTIVATION] = {plain_forward, spread_backward},
     [DV_NODE_POOL] = {pool_forward, pool_backward},
     [DV_NODE_GLOBAL_POOL] = {global_pool_forward, global_pool_backward},
@@ -485,7 +465,17 @@ static const struct {
     [DV_NODE_DROPOUT] = {plain_forward, spread_backward},
     [DV_NODE_FLATTEN] = {plain_forward, spread_backward},
     [DV_NODE_LINEAR] = {linear_forward, linear_backward},
+    [DV_NODE_GROUP_NORM] = {dv_ref_group_norm_forward, dv_ref_group_norm_backward},
+    [DV_NODE_SCALE] = {scale_forward, scale_backward},
+    [DV_NODE_DROP_PATH] = {plain_forward, spread_backward},
+    [DV_NODE_PAD_SHORTCUT] = {shortcut_forward, shortcut_backward},
 };
+
+/* The op's result before the activation lies behind what the op itself saves. */
+static float *before_act(const struct dv_op_desc *d, const struct dv_op_args *a)
+{
+    return (float *)((char *)a->saved + dv_ref_norm_saved_size(d));
+}
 
 static enum dv_status ref_op_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
@@ -498,10 +488,10 @@ static enum dv_status ref_op_create(
     op->backend = &dv_backend_ref;
     op->desc = *desc;
     op->backward_needs_input = true;
-    op->backward_needs_output = desc->has_relu;
     op->scratch_size = dv_op_output_floats(desc) * sizeof(float);
-    if (desc->op == DV_NODE_BATCH_NORM) {
-        op->saved_size = desc->output.channels * sizeof(struct saved_norm);
+    op->saved_size = dv_ref_norm_saved_size(desc);
+    if (desc->act != DV_ACT_NONE) {
+        op->saved_size += dv_op_output_floats(desc) * sizeof(float);
     }
     for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
         op->tensor_floats[role] = dv_op_tensor_floats(desc, (enum dv_tensor_role)role);
@@ -518,21 +508,27 @@ static void ref_op_destroy(struct dv_op *op)
 
 static void ref_op_forward(struct dv_op *op, const struct dv_op_args *args)
 {
-    ops[op->desc.op].forward(&op->desc, args);
-    for (size_t i = 0; op->desc.has_relu && i < dv_op_output_floats(&op->desc); i++) {
-        args->output[i] = args->output[i] < 0 ? 0 : args->output[i]; /* NaN stays */
+    const struct dv_op_desc *d = &op->desc;
+
+    ops[d->op].forward(d, args);
+    for (size_t i = 0; d->act != DV_ACT_NONE && i < dv_op_output_floats(d); i++) {
+        if (!args->is_inference) {
+            before_act(d, args)[i] = args->output[i];
+        }
+        args->output[i] = (float)dv_ref_activate(d->act, args->output[i]);
     }
 }
 
 static void ref_op_backward(struct dv_op *op, const struct dv_op_args *args)
 {
+    const struct dv_op_desc *d = &op->desc;
     float *dy = args->scratch;
 
-    for (size_t i = 0; i < dv_op_output_floats(&op->desc); i++) {
-        bool is_cut = op->desc.has_relu && !(args->output[i] > 0);
-        dy[i] = is_cut ? 0 : args->output_gradient[i];
+    for (size_t i = 0; i < dv_op_output_floats(d); i++) {
+        double passed = d->act == DV_ACT_NONE ? 1 : dv_ref_slope(d->act, before_act(d, args)[i]);
+        dy[i] = (float)(args->output_gradient[i] * passed);
     }
-    ops[op->desc.op].backward(&op->desc, args, dy);
+    ops[d->op].backward(d, args, dy);
 }
 
 static void ref_tensor_copy(

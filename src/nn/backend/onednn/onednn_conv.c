@@ -12,9 +12,11 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "nn/kernels.h"
+#include "spec/fusion.h"
 
 #include <assert.h>
 #include <dnnl.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,8 +40,9 @@ struct conv {
     dnnl_memory_t scratchpads[PASS_COUNT];
     struct reorder to_data_weight, from_weight_gradient;
     struct reorder import, export; /* canonical to own, and back */
+    bool has_own_weights_pass;     /* the gradients of weights and bias are our kernel's */
     /* The parts of the scratch, in bytes from its start. */
-    size_t at_data_weight, at_weight_gradient, at_source_gradient, at_target_gradient;
+    size_t at_data_weight, at_weight_gradient, at_source_gradient, at_target_gradient, at_partial;
 };
 
 static dnnl_engine_t engine; /* the CPU: one for the process, made by the first op */
@@ -186,24 +189,51 @@ static dnnl_status_t describe_linear_pass(
     }
 }
 
-/* Scratch memory is ours to plan; relu is fused into forward. */
-static dnnl_status_t make_attributes(bool has_relu, dnnl_primitive_attr_t *ret)
+/* An activation in oneDNN's words, applied one after the other. */
+struct eltwise {
+    dnnl_alg_kind_t kind; /* dnnl_alg_kind_undef: no more */
+    float alpha, beta;
+};
+
+static const struct eltwise eltwises[DV_ACT_COUNT][2] = {
+    [DV_ACT_RELU] = {{dnnl_eltwise_relu, 0, 0}},
+    [DV_ACT_RELU6] = {{dnnl_eltwise_clip, 0, 6}},
+    [DV_ACT_LEAKY_RELU] = {{dnnl_eltwise_relu, DV_LEAKY_RELU_SLOPE, 0}},
+    [DV_ACT_SILU] = {{dnnl_eltwise_swish, 1, 0}},
+    [DV_ACT_GELU] = {{dnnl_eltwise_gelu_erf, 0, 0}},
+    [DV_ACT_HARDSWISH] = {{dnnl_eltwise_hardswish, 0, 0}},
+    [DV_ACT_SIGMOID] = {{dnnl_eltwise_logistic, 0, 0}},
+    [DV_ACT_HARDSIGMOID] = {{dnnl_eltwise_linear, 1.0f / 6.0f, 0.5f}, {dnnl_eltwise_clip, 0, 1}},
+};
+
+static dnnl_status_t append_activation(enum dv_activation act, dnnl_primitive_attr_t attributes)
 {
     dnnl_post_ops_t post_ops = NULL;
+    dnnl_status_t result = dnnl_post_ops_create(&post_ops);
+
+    for (size_t i = 0; i < 2 && result == dnnl_success; i++) {
+        const struct eltwise *e = &eltwises[act][i];
+        if (e->kind != dnnl_alg_kind_undef) {
+            result = dnnl_post_ops_append_eltwise(post_ops, 1.0f, e->kind, e->alpha, e->beta);
+        }
+    }
+    if (result == dnnl_success) {
+        result = dnnl_primitive_attr_set_post_ops(attributes, post_ops);
+    }
+    (void)dnnl_post_ops_destroy(post_ops);
+    return result;
+}
+
+/* Scratch memory is ours to plan; the activation is fused into forward. */
+static dnnl_status_t make_attributes(enum dv_activation act, dnnl_primitive_attr_t *ret)
+{
     dnnl_status_t result = dnnl_primitive_attr_create(ret);
 
     if (result == dnnl_success) {
         result = dnnl_primitive_attr_set_scratchpad_mode(*ret, dnnl_scratchpad_mode_user);
     }
-    if (result == dnnl_success && has_relu) {
-        result = dnnl_post_ops_create(&post_ops);
-        if (result == dnnl_success) {
-            result = dnnl_post_ops_append_eltwise(post_ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
-        }
-        if (result == dnnl_success) {
-            result = dnnl_primitive_attr_set_post_ops(*ret, post_ops);
-        }
-        (void)dnnl_post_ops_destroy(post_ops);
+    if (result == dnnl_success && act != DV_ACT_NONE) {
+        result = append_activation(act, *ret);
     }
     return result;
 }
@@ -218,7 +248,7 @@ static enum dv_status make_pass(
                                                  : describe_linear_pass(d, s, pass, &desc.linear);
 
     if (result == dnnl_success) {
-        result = make_attributes(d->has_relu && pass == PASS_FORWARD, &attributes);
+        result = make_attributes(pass == PASS_FORWARD ? d->act : DV_ACT_NONE, &attributes);
     }
     if (result == dnnl_success) {
         result = dnnl_primitive_desc_create(&conv->descriptions[pass], &desc, attributes, engine,
@@ -229,6 +259,34 @@ static enum dv_status make_pass(
     }
     (void)dnnl_primitive_attr_destroy(attributes);
     return check(result, "plan a layer", reterr);
+}
+
+/*
+ * The gradient of the weights: for depthwise convolutions oneDNN has a kernel for windows of 3x3,
+ * and else takes what is several times slower than ours, or its reference.
+ */
+static enum dv_status make_weights_pass(
+    struct conv *conv, const struct shapes *s, struct dv_error *reterr)
+{
+    const struct dv_op_desc *d = &conv->base.desc;
+    bool is_depthwise = d->op == DV_NODE_CONV && d->groups > 1 &&
+                        d->groups == d->inputs[0].channels && d->groups == d->output.channels;
+    const char *name = "";
+    enum dv_status status = make_pass(conv, s, PASS_WEIGHTS, reterr);
+
+    if (status != DV_OK || !is_depthwise) {
+        return status;
+    }
+    (void)dnnl_primitive_desc_query(
+        conv->descriptions[PASS_WEIGHTS], dnnl_query_impl_info_str, 0, &name);
+    if (!dv_text_has_prefix(name, "jit_dw")) {
+        (void)dnnl_primitive_destroy(conv->passes[PASS_WEIGHTS]);
+        (void)dnnl_primitive_desc_destroy(conv->descriptions[PASS_WEIGHTS]);
+        conv->passes[PASS_WEIGHTS] = NULL;
+        conv->descriptions[PASS_WEIGHTS] = NULL;
+        conv->has_own_weights_pass = true;
+    }
+    return DV_OK;
 }
 
 /* --- Memory objects ------------------------------------------------------------------------- */
@@ -322,6 +380,13 @@ static void plan_scratch(struct conv *c)
         c->at_data_weight =
             take(&size, dnnl_memory_desc_get_size(asked(c, PASS_DATA, dnnl_query_weights_md)));
     }
+    if (c->has_own_weights_pass) {
+        size_t taps = (size_t)op->desc.kernel * op->desc.kernel;
+        size_t channels = op->desc.output.channels;
+        size_t threads = (size_t)omp_get_max_threads();
+        c->at_weight_gradient = take(&size, channels * taps * sizeof(float));
+        c->at_partial = take(&size, threads * channels * (taps + 1) * sizeof(float));
+    }
     if (c->from_weight_gradient.primitive) {
         c->at_weight_gradient = take(
             &size, dnnl_memory_desc_get_size(asked(c, PASS_WEIGHTS, dnnl_query_diff_weights_md)));
@@ -329,7 +394,7 @@ static void plan_scratch(struct conv *c)
     if (c->passes[PASS_DATA]) {
         c->at_source_gradient = take(&size, dv_op_input_floats(&op->desc, 0) * sizeof(float));
     }
-    if (op->desc.has_relu && op->desc.is_training) {
+    if (op->desc.act != DV_ACT_NONE && op->desc.is_training) {
         c->at_target_gradient = take(&size, dv_op_output_floats(&op->desc) * sizeof(float));
     }
     op->scratch_size = size;
@@ -339,6 +404,9 @@ static void note_kernels(struct conv *c)
 {
     const char *names[PASS_COUNT] = {"-", "-", "-"};
 
+    if (c->has_own_weights_pass) {
+        names[PASS_WEIGHTS] = dv_kernels()->name;
+    }
     for (int pass = 0; pass < PASS_COUNT; pass++) {
         if (c->passes[pass]) {
             (void)dnnl_primitive_desc_query(
@@ -362,7 +430,7 @@ static enum dv_status conv_plan(struct conv *conv, struct dv_error *reterr)
     }
     enum dv_status status = make_pass(conv, &s, PASS_FORWARD, reterr);
     if (status == DV_OK && d->is_training) {
-        status = make_pass(conv, &s, PASS_WEIGHTS, reterr);
+        status = make_weights_pass(conv, &s, reterr);
     }
     if (status == DV_OK && d->is_training && d->needs_input_gradient) {
         status = make_pass(conv, &s, PASS_DATA, reterr);
@@ -376,6 +444,9 @@ static enum dv_status conv_plan(struct conv *conv, struct dv_error *reterr)
 enum dv_status dv_onednn_conv_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
 {
+    if (!dv_node_can_activate(desc->op, desc->act, desc->is_training)) {
+        return dv_fail(reterr, DV_UNSUPPORTED, "this op does not apply this activation");
+    }
     enum dv_status status = open_engine(reterr);
     if (status != DV_OK) {
         return status;
@@ -392,7 +463,7 @@ enum dv_status dv_onednn_conv_create(
     plan_scratch(conv);
     note_kernels(conv);
     conv->base.backward_needs_input = true;
-    conv->base.backward_needs_output = desc->has_relu;
+    conv->base.backward_needs_output = desc->act != DV_ACT_NONE;
     conv->base.tensor_floats[DV_TENSOR_WEIGHT] =
         dnnl_memory_desc_get_size(asked(conv, PASS_FORWARD, dnnl_query_weights_md)) / sizeof(float);
     conv->base.tensor_floats[DV_TENSOR_BIAS] = dv_op_tensor_floats(desc, DV_TENSOR_BIAS);
@@ -499,6 +570,23 @@ static void backward_weights(struct conv *c, const struct dv_op_args *a)
     }
 }
 
+static void backward_own_weights(
+    struct conv *c, const struct dv_op_args *a, const float *target_gradient)
+{
+    const struct dv_op_desc *d = &c->base.desc;
+    const struct dv_view in = dv_onednn_view(d, d->inputs[0]);
+    const struct dv_window window = dv_onednn_window(d);
+    float *own = a->tensor_gradients[DV_TENSOR_WEIGHT];
+    float *plain = c->import.primitive ? scratch_at(a, c->at_weight_gradient) : own;
+
+    dv_kernels()->depthwise_weights(&in, &window, a->inputs[0], target_gradient,
+        scratch_at(a, c->at_partial), plain,
+        d->has_bias ? a->tensor_gradients[DV_TENSOR_BIAS] : NULL);
+    if (c->import.primitive) {
+        reorder(&c->import, plain, own);
+    }
+}
+
 static void backward_data(struct conv *c, const struct dv_op_args *a)
 {
     const float *weight = a->tensors[DV_TENSOR_WEIGHT];
@@ -517,8 +605,8 @@ static void backward_data(struct conv *c, const struct dv_op_args *a)
     point(c->scratchpads[PASS_DATA], a->scratch);
     execute(c->passes[PASS_DATA], 4, arguments);
     if (a->accumulates[0]) {
-        dv_kernels()->pass_gradient(
-            dv_op_input_floats(&c->base.desc, 0), NULL, gradient, true, a->input_gradients[0]);
+        dv_kernels()->pass_gradient(dv_op_input_floats(&c->base.desc, 0), NULL, DV_ACT_NONE,
+            gradient, true, a->input_gradients[0]);
     }
 }
 
@@ -527,14 +615,18 @@ void dv_onednn_conv_backward(struct dv_op *op, const struct dv_op_args *a)
     struct conv *c = conv_from_op(op);
     const float *target_gradient = a->output_gradient;
 
-    if (op->desc.has_relu) {
-        float *masked = scratch_at(a, c->at_target_gradient);
-        dv_kernels()->pass_gradient(
-            dv_op_output_floats(&op->desc), a->output, target_gradient, false, masked);
-        target_gradient = masked;
+    if (op->desc.act != DV_ACT_NONE) {
+        float *passed = scratch_at(a, c->at_target_gradient);
+        dv_kernels()->pass_gradient(dv_op_output_floats(&op->desc), a->output, op->desc.act,
+            target_gradient, false, passed);
+        target_gradient = passed;
     }
     point(c->target_gradient, target_gradient);
-    backward_weights(c, a);
+    if (c->has_own_weights_pass) {
+        backward_own_weights(c, a, target_gradient);
+    } else {
+        backward_weights(c, a);
+    }
     if (a->input_gradients[0]) {
         backward_data(c, a);
     }

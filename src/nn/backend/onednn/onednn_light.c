@@ -7,154 +7,17 @@
 #include "nn/backend/onednn/onednn_private.h"
 #include "nn/dropout.h"
 #include "nn/kernels.h"
+#include "spec/fusion.h"
 
 #include <assert.h>
-#include <math.h>
-#include <omp.h>
 #include <string.h>
-
-/*
- * Parts of a batch norm's memory, each of `channels` floats: what is kept from forward to backward
- * comes first, then what one call needs. After them in the scratch: doubles for the sums.
- */
-enum norm_part { NORM_MEAN, NORM_INVERSE, NORM_SCALE, NORM_OFFSET, NORM_SAVED_COUNT };
-
-static struct dv_view view_of(const struct dv_op_desc *d, struct dv_shape shape)
-{
-    size_t lanes = d->layout == DV_LAYOUT_BLOCKED ? DV_LAYOUT_BLOCK : shape.channels;
-
-    return (struct dv_view){.pictures = d->batch,
-        .blocks = shape.channels / lanes,
-        .places = (size_t)shape.rows * shape.columns,
-        .lanes = lanes};
-}
-
-static struct dv_window window_of(const struct dv_op_desc *d)
-{
-    return (struct dv_window){d->inputs[0].rows, d->inputs[0].columns, d->output.rows,
-        d->output.columns, d->kernel, d->stride, d->padding};
-}
-
-/* --- Batch norm ---------------------------------------------------------------------------- */
-
-/* Sized for the threads there are when the op is made. */
-static size_t norm_scratch_size(size_t channels, size_t threads)
-{
-    return (2 + 2 * threads) * channels * sizeof(double) + 3 * channels * sizeof(float);
-}
-
-struct norm_scratch {
-    double *sum, *other, *partial;
-    float *coefficients[3];
-};
-
-static struct norm_scratch norm_scratch_of(const struct dv_op *op, const struct dv_op_args *a)
-{
-    size_t channels = op->desc.output.channels;
-    struct norm_scratch s;
-
-    s.coefficients[0] = a->scratch;
-    s.coefficients[1] = s.coefficients[0] + channels;
-    s.coefficients[2] = s.coefficients[1] + channels;
-    s.sum = (double *)((char *)a->scratch + (3 * channels * sizeof(float) + 7) / 8 * 8);
-    s.other = s.sum + channels;
-    s.partial = s.other + channels;
-    return s;
-}
-
-static float *norm_part(const struct dv_op *op, const struct dv_op_args *a, enum norm_part part)
-{
-    /* In inference nothing is saved; the scratch then holds the same parts. */
-    float *start = a->is_inference ? a->scratch : a->saved;
-
-    return start + (size_t)part * op->desc.output.channels;
-}
-
-static void take_batch_statistics(
-    struct dv_op *op, const struct dv_op_args *a, const struct dv_view *v)
-{
-    size_t channels = op->desc.output.channels;
-    double count = (double)(v->pictures * v->places);
-    struct norm_scratch s = norm_scratch_of(op, a);
-    float *mean = norm_part(op, a, NORM_MEAN);
-    float *inverse = norm_part(op, a, NORM_INVERSE);
-
-    dv_kernels()->norm_sums(v, a->inputs[0], s.partial, s.sum, s.other);
-    for (size_t c = 0; c < channels; c++) {
-        size_t first = c / v->lanes * v->places * v->lanes + c % v->lanes;
-        double difference = s.sum[c] / count;
-        double variance = fmax(s.other[c] / count - difference * difference, 0);
-        double unbiased = count > 1 ? variance * count / (count - 1) : variance;
-        float *running_mean = &a->tensors[DV_TENSOR_RUNNING_MEAN][c];
-        float *running_var = &a->tensors[DV_TENSOR_RUNNING_VAR][c];
-        mean[c] = (float)((double)a->inputs[0][first] + difference);
-        inverse[c] = (float)(1 / sqrt(variance + (double)DV_BATCH_NORM_EPSILON));
-        *running_mean += DV_BATCH_NORM_MOMENTUM * (mean[c] - *running_mean);
-        *running_var += DV_BATCH_NORM_MOMENTUM * ((float)unbiased - *running_var);
-    }
-}
-
-static void norm_forward(struct dv_op *op, const struct dv_op_args *a)
-{
-    struct dv_view v = view_of(&op->desc, op->desc.output);
-    float *mean = norm_part(op, a, NORM_MEAN);
-    float *inverse = norm_part(op, a, NORM_INVERSE);
-    float *scale = norm_part(op, a, NORM_SCALE);
-    float *offset = norm_part(op, a, NORM_OFFSET);
-
-    if (!a->is_inference) {
-        take_batch_statistics(op, a, &v);
-    }
-    for (size_t c = 0; c < op->desc.output.channels; c++) {
-        if (a->is_inference) {
-            mean[c] = a->tensors[DV_TENSOR_RUNNING_MEAN][c];
-            inverse[c] = 1 / sqrtf(a->tensors[DV_TENSOR_RUNNING_VAR][c] + DV_BATCH_NORM_EPSILON);
-        }
-        scale[c] = a->tensors[DV_TENSOR_WEIGHT][c] * inverse[c];
-        offset[c] = a->tensors[DV_TENSOR_BIAS][c] - mean[c] * scale[c];
-    }
-    dv_kernels()->norm_apply(&v, a->inputs[0], scale, offset, op->desc.has_relu, a->output);
-}
-
-/*
- * dx = scale * (dy - mean(dy) - x_hat * mean(dy * x_hat)), as one line a * dy + b * x + c per
- * channel, with x_hat = (x - mean) * inverse.
- */
-static void norm_backward(struct dv_op *op, const struct dv_op_args *a)
-{
-    struct dv_view v = view_of(&op->desc, op->desc.output);
-    struct norm_scratch s = norm_scratch_of(op, a);
-    const float *mean = norm_part(op, a, NORM_MEAN);
-    const float *inverse = norm_part(op, a, NORM_INVERSE);
-    const float *scale = norm_part(op, a, NORM_SCALE);
-    const float *offset = norm_part(op, a, NORM_OFFSET);
-    double count = (double)(v.pictures * v.places);
-
-    dv_kernels()->norm_gradient_sums(&v, a->inputs[0], a->output_gradient, scale, offset, mean,
-        op->desc.has_relu, s.partial, s.sum, s.other);
-    for (size_t c = 0; c < op->desc.output.channels; c++) {
-        double product = s.other[c] * (double)inverse[c];
-        double slope = -(double)scale[c] * product / count * (double)inverse[c];
-        a->tensor_gradients[DV_TENSOR_BIAS][c] = (float)s.sum[c];
-        a->tensor_gradients[DV_TENSOR_WEIGHT][c] = (float)product;
-        s.coefficients[0][c] = scale[c];
-        s.coefficients[1][c] = (float)slope;
-        s.coefficients[2][c] =
-            (float)(-(double)scale[c] * s.sum[c] / count - slope * (double)mean[c]);
-    }
-    if (a->input_gradients[0]) {
-        const float *const lines[3] = {s.coefficients[0], s.coefficients[1], s.coefficients[2]};
-        dv_kernels()->norm_gradient(&v, a->inputs[0], a->output_gradient, scale, offset, lines,
-            op->desc.has_relu, a->accumulates[0], a->input_gradients[0]);
-    }
-}
 
 /* --- Pooling, global pooling ---------------------------------------------------------------- */
 
 static void pool_forward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
-    struct dv_window w = window_of(&op->desc);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
+    struct dv_window w = dv_onednn_window(&op->desc);
 
     if (op->desc.pooling == DV_POOLING_AVG) {
         dv_kernels()->average_pool(&v, &w, a->inputs[0], a->output);
@@ -167,8 +30,8 @@ static void pool_forward(struct dv_op *op, const struct dv_op_args *a)
 
 static void pool_backward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
-    struct dv_window w = window_of(&op->desc);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
+    struct dv_window w = dv_onednn_window(&op->desc);
 
     if (!a->accumulates[0]) {
         memset(a->input_gradients[0], 0, dv_op_input_floats(&op->desc, 0) * sizeof(float));
@@ -181,11 +44,9 @@ static void pool_backward(struct dv_op *op, const struct dv_op_args *a)
     }
 }
 
-static void global_pool_forward(struct dv_op *op, const struct dv_op_args *a)
+static void global_max_forward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
-    bool is_max = op->desc.pooling == DV_POOLING_MAX;
-    float share = is_max ? 1.0f : 1.0f / (float)v.places;
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
 
 #pragma omp parallel for schedule(static)
     for (size_t plane = 0; plane < v.pictures * v.blocks; plane++) {
@@ -194,21 +55,15 @@ static void global_pool_forward(struct dv_op *op, const struct dv_op_args *a)
         memcpy(y, x, v.lanes * sizeof(float));
         for (size_t p = 1; p < v.places; p++) {
             for (size_t l = 0; l < v.lanes; l++) {
-                float value = x[p * v.lanes + l];
-                y[l] = is_max ? (value > y[l] ? value : y[l]) : y[l] + value;
+                y[l] = x[p * v.lanes + l] > y[l] ? x[p * v.lanes + l] : y[l];
             }
-        }
-        for (size_t l = 0; l < v.lanes; l++) {
-            y[l] *= share;
         }
     }
 }
 
-static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
+static void global_max_backward(struct dv_op *op, const struct dv_op_args *a)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
-    bool is_max = op->desc.pooling == DV_POOLING_MAX;
-    float share = is_max ? 1.0f : 1.0f / (float)v.places;
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
 
 #pragma omp parallel for schedule(static)
     for (size_t plane = 0; plane < v.pictures * v.blocks; plane++) {
@@ -218,17 +73,38 @@ static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
         }
         for (size_t l = 0; l < v.lanes; l++) {
             const float *x = a->inputs[0] + plane * v.places * v.lanes + l;
-            float dy = a->output_gradient[plane * v.lanes + l];
-            float best = is_max ? a->output[plane * v.lanes + l] : 0;
-            for (size_t p = 0; p < v.places; p++) {
-                if (!is_max) {
-                    dx[p * v.lanes + l] += dy * share;
-                } else if (x[p * v.lanes] == best) {
-                    dx[p * v.lanes + l] += dy; /* the first of equals takes it all */
-                    break;
-                }
+            float best = a->output[plane * v.lanes + l];
+            size_t p = 0;
+            while (p < v.places && x[p * v.lanes] != best) {
+                p++;
+            }
+            if (p < v.places) { /* the first of equals takes it all; of no numbers none does */
+                dx[p * v.lanes + l] += a->output_gradient[plane * v.lanes + l];
             }
         }
+    }
+}
+
+static void global_pool_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
+
+    if (op->desc.pooling == DV_POOLING_MAX) {
+        global_max_forward(op, a);
+    } else {
+        dv_kernels()->global_average(&v, a->inputs[0], a->output);
+    }
+}
+
+static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
+
+    if (op->desc.pooling == DV_POOLING_MAX) {
+        global_max_backward(op, a);
+    } else {
+        dv_kernels()->global_average_gradient(
+            &v, a->output_gradient, a->accumulates[0], a->input_gradients[0]);
     }
 }
 
@@ -237,7 +113,7 @@ static void global_pool_backward(struct dv_op *op, const struct dv_op_args *a)
 /* Channels of each input lie one after the other in a place (NHWC) or in a picture (BLOCKED). */
 static void concat_walk(struct dv_op *op, const struct dv_op_args *a, bool is_forward)
 {
-    struct dv_view out = view_of(&op->desc, op->desc.output);
+    struct dv_view out = dv_onednn_view(&op->desc, op->desc.output);
     bool is_blocked = op->desc.layout == DV_LAYOUT_BLOCKED;
     size_t chunk_out = is_blocked ? out.blocks * out.places * out.lanes : out.lanes;
     size_t chunks = is_blocked ? out.pictures : out.pictures * out.places;
@@ -262,33 +138,19 @@ static void concat_walk(struct dv_op *op, const struct dv_op_args *a, bool is_fo
     }
 }
 
-/* Between layouts: both are runs of 16 channels, in another order. Channels come in sixteens. */
 static void relayout(
     const struct dv_op_desc *d, enum dv_layout from, const float *x, bool adds, float *y)
 {
-    size_t places = (size_t)d->output.rows * d->output.columns;
-    size_t blocks = d->output.channels / DV_LAYOUT_BLOCK;
+    struct dv_view blocked = {d->batch, d->output.channels / DV_LAYOUT_BLOCK,
+        (size_t)d->output.rows * d->output.columns, DV_LAYOUT_BLOCK};
 
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < d->batch * blocks; i++) {
-        size_t n = i / blocks;
-        size_t b = i % blocks;
-        for (size_t p = 0; p < places; p++) {
-            size_t blocked = (i * places + p) * DV_LAYOUT_BLOCK;
-            size_t plain = ((n * places + p) * blocks + b) * DV_LAYOUT_BLOCK;
-            const float *source = x + (from == DV_LAYOUT_NHWC ? plain : blocked);
-            float *target = y + (from == DV_LAYOUT_NHWC ? blocked : plain);
-            for (size_t l = 0; l < DV_LAYOUT_BLOCK; l++) {
-                target[l] = source[l] + (adds ? target[l] : 0);
-            }
-        }
-    }
+    dv_kernels()->relayout(&blocked, x, from == DV_LAYOUT_NHWC, adds, y);
 }
 
 /* [row, column, channel] to [channel, row, column] of each picture, or back. */
 static void flatten_walk(struct dv_op *op, const float *x, bool adds, bool is_forward, float *y)
 {
-    struct dv_view v = view_of(&op->desc, op->desc.inputs[0]);
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.inputs[0]);
     size_t features = v.places * v.lanes;
 
 #pragma omp parallel for schedule(static)
@@ -315,6 +177,93 @@ static void dropout_walk(
     }
 }
 
+/* --- Gates, paths, shortcuts ------------------------------------------------------------------ */
+
+static void scale_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.output);
+
+    dv_kernels()->scale(&v, a->inputs[0], a->inputs[1], a->output);
+}
+
+static void scale_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    struct dv_view v = dv_onednn_view(&op->desc, op->desc.output);
+    struct dv_scaled scaled = {a->inputs[0], a->inputs[1], a->accumulates[0], a->accumulates[1]};
+    float *gate_gradient = a->input_gradients[1];
+
+    if (!gate_gradient) { /* a gate without parameters before it */
+        scaled.accumulates_gate = false;
+        gate_gradient = a->scratch;
+    }
+    dv_kernels()->scale_gradient(
+        &v, &scaled, a->output_gradient, a->input_gradients[0], gate_gradient);
+}
+
+static void drop_path_walk(
+    struct dv_op *op, const struct dv_op_args *a, const float *x, bool adds, float *y)
+{
+    const struct dv_op_desc *d = &op->desc;
+    float *factors = a->scratch;
+
+    for (size_t n = 0; n < d->batch; n++) {
+        factors[n] = a->is_inference ? 1 : dv_dropout_factor(a->dropout_key, n, d->drop);
+    }
+    dv_kernels()->scale_pictures(d->batch, dv_op_output_floats(d) / d->batch, x, factors, adds, y);
+}
+
+/*
+ * Every stride-th place. The input's channels are the first of the output's: in NHWC the first
+ * lanes of a place, in BLOCKED the first planes of a picture.
+ */
+static void shortcut_forward(struct dv_op *op, const struct dv_op_args *a)
+{
+    const struct dv_op_desc *d = &op->desc;
+    struct dv_view in = dv_onednn_view(d, d->inputs[0]);
+    struct dv_view out = dv_onednn_view(d, d->output);
+
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < out.pictures * out.blocks * out.places; i++) {
+        size_t plane = i / out.places;
+        size_t row = i % out.places / d->output.columns * d->stride;
+        size_t column = i % out.places % d->output.columns * d->stride;
+        size_t block = plane % out.blocks;
+        size_t lanes = block < in.blocks ? in.lanes : 0;
+        size_t from = (plane / out.blocks * in.blocks + block) * in.places +
+                      row * d->inputs[0].columns + column;
+        if (lanes > 0) {
+            memcpy(
+                a->output + i * out.lanes, a->inputs[0] + from * in.lanes, lanes * sizeof(float));
+        }
+        memset(a->output + i * out.lanes + lanes, 0, (out.lanes - lanes) * sizeof(float));
+    }
+}
+
+static void shortcut_backward(struct dv_op *op, const struct dv_op_args *a)
+{
+    const struct dv_op_desc *d = &op->desc;
+    struct dv_view in = dv_onednn_view(d, d->inputs[0]);
+    struct dv_view out = dv_onednn_view(d, d->output);
+
+#pragma omp parallel for schedule(static)
+    for (size_t plane = 0; plane < in.pictures * in.blocks; plane++) {
+        size_t from_plane = plane / in.blocks * out.blocks + plane % in.blocks;
+        float *dx = a->input_gradients[0] + plane * in.places * in.lanes;
+        if (!a->accumulates[0]) {
+            memset(dx, 0, in.places * in.lanes * sizeof(float));
+        }
+        for (size_t o = 0; o < out.places; o++) {
+            size_t row = o / d->output.columns * d->stride;
+            size_t column = o % d->output.columns * d->stride;
+            const float *from = a->output_gradient + (from_plane * out.places + o) * out.lanes;
+            float *to = dx + (row * d->inputs[0].columns + column) * in.lanes;
+            for (size_t l = 0; l < in.lanes; l++) {
+                to[l] += from[l];
+            }
+        }
+    }
+}
+
 /* --- Dispatch -------------------------------------------------------------------------------- */
 
 void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
@@ -323,15 +272,14 @@ void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
 
     switch (d->op) {
     case DV_NODE_BATCH_NORM:
-        norm_forward(op, a);
-        return; /* has applied its own relu */
+        dv_onednn_norm_forward(op, a);
+        break;
     case DV_NODE_ADD:
-        dv_kernels()->add(
-            dv_op_output_floats(d), a->inputs, d->input_count, d->has_relu, a->output);
-        return;
+        dv_kernels()->add(dv_op_output_floats(d), a->inputs, d->input_count, d->act, a->output);
+        break;
     case DV_NODE_ACTIVATION:
-        dv_kernels()->relu(dv_op_output_floats(d), a->inputs[0], a->output);
-        return;
+        dv_kernels()->activate(dv_op_output_floats(d), a->inputs[0], d->act, a->output);
+        break;
     case DV_NODE_POOL:
         pool_forward(op, a);
         break;
@@ -350,25 +298,37 @@ void dv_onednn_light_forward(struct dv_op *op, const struct dv_op_args *a)
     case DV_NODE_DROPOUT:
         dropout_walk(op, a, a->inputs[0], false, a->output);
         break;
+    case DV_NODE_GROUP_NORM:
+        dv_onednn_group_norm_forward(op, a);
+        break;
+    case DV_NODE_SCALE:
+        scale_forward(op, a);
+        break;
+    case DV_NODE_DROP_PATH:
+        drop_path_walk(op, a, a->inputs[0], false, a->output);
+        break;
+    case DV_NODE_PAD_SHORTCUT:
+        shortcut_forward(op, a);
+        break;
     default:
         assert(false); /* no such op */
     }
-    assert(!d->has_relu);
 }
 
 static void elementwise_backward(struct dv_op *op, const struct dv_op_args *a)
 {
-    const float *gate = op->desc.has_relu ? a->output : NULL;
+    enum dv_activation act = op->desc.act;
+    const float *at = dv_activation_keeps_slope(act) ? a->output : a->inputs[0];
 
     for (uint32_t k = 0; k < op->desc.input_count; k++) {
         bool is_in_place = a->input_gradients[k] == a->output_gradient;
-        if (!a->input_gradients[k] || (is_in_place && !gate)) {
+        if (!a->input_gradients[k] || (is_in_place && act == DV_ACT_NONE)) {
             continue;
         }
-        dv_kernels()->pass_gradient(dv_op_output_floats(&op->desc), gate, a->output_gradient,
+        dv_kernels()->pass_gradient(dv_op_output_floats(&op->desc), at, act, a->output_gradient,
             a->accumulates[k], a->input_gradients[k]);
         if (is_in_place) {
-            gate = NULL; /* what the others read is masked by now */
+            act = DV_ACT_NONE; /* what the others read has passed it by now */
         }
     }
 }
@@ -380,7 +340,7 @@ void dv_onednn_light_backward(struct dv_op *op, const struct dv_op_args *a)
 
     switch (d->op) {
     case DV_NODE_BATCH_NORM:
-        norm_backward(op, a);
+        dv_onednn_norm_backward(op, a);
         break;
     case DV_NODE_ADD:
     case DV_NODE_ACTIVATION:
@@ -404,28 +364,28 @@ void dv_onednn_light_backward(struct dv_op *op, const struct dv_op_args *a)
     case DV_NODE_DROPOUT:
         dropout_walk(op, a, a->output_gradient, adds, a->input_gradients[0]);
         break;
+    case DV_NODE_GROUP_NORM:
+        dv_onednn_group_norm_backward(op, a);
+        break;
+    case DV_NODE_SCALE:
+        scale_backward(op, a);
+        break;
+    case DV_NODE_DROP_PATH:
+        drop_path_walk(op, a, a->output_gradient, adds, a->input_gradients[0]);
+        break;
+    case DV_NODE_PAD_SHORTCUT:
+        shortcut_backward(op, a);
+        break;
     default:
         assert(false); /* no such op */
     }
 }
 
-/* What an op keeps and needs. */
-static void plan_norm(struct dv_op *op)
-{
-    size_t channels = op->desc.output.channels;
-
-    op->saved_size = NORM_SAVED_COUNT * channels * sizeof(float);
-    op->scratch_size = norm_scratch_size(channels, (size_t)omp_get_max_threads());
-    op->backward_needs_input = true;
-    op->backward_in_place = true;
-}
-
 enum dv_status dv_onednn_light_create(
     const struct dv_op_desc *desc, struct dv_op **ret_op, struct dv_error *reterr)
 {
-    if (desc->has_relu && desc->op != DV_NODE_BATCH_NORM && desc->op != DV_NODE_ADD &&
-        desc->op != DV_NODE_ACTIVATION) {
-        return dv_fail(reterr, DV_UNSUPPORTED, "this op takes no relu with it");
+    if (!dv_node_can_activate(desc->op, desc->act, desc->is_training)) {
+        return dv_fail(reterr, DV_UNSUPPORTED, "this op does not apply this activation");
     }
     if ((desc->op == DV_NODE_FLATTEN || desc->op == DV_NODE_DROPOUT) &&
         desc->layout == DV_LAYOUT_BLOCKED) {
@@ -435,10 +395,21 @@ enum dv_status dv_onednn_light_create(
     struct dv_op *op = dv_alloc(sizeof(*op));
     op->backend = &dv_backend_onednn;
     op->desc = *desc;
-    op->backward_needs_output = desc->has_relu && desc->op != DV_NODE_BATCH_NORM;
-    op->backward_in_place = desc->op == DV_NODE_ADD || desc->op == DV_NODE_ACTIVATION;
     if (desc->op == DV_NODE_BATCH_NORM) {
-        plan_norm(op);
+        dv_onednn_norm_plan(op);
+    } else if (desc->op == DV_NODE_ADD || desc->op == DV_NODE_ACTIVATION) {
+        op->backward_needs_output =
+            desc->act != DV_ACT_NONE && dv_activation_keeps_slope(desc->act);
+        op->backward_needs_input = !dv_activation_keeps_slope(desc->act);
+        op->backward_in_place = true;
+    } else if (desc->op == DV_NODE_GROUP_NORM) {
+        dv_onednn_group_norm_plan(op);
+    } else if (desc->op == DV_NODE_SCALE) {
+        op->backward_needs_input = true;
+        op->scratch_size = dv_op_input_floats(desc, 1) * sizeof(float);
+    } else if (desc->op == DV_NODE_DROP_PATH) {
+        op->backward_in_place = true;
+        op->scratch_size = desc->batch * sizeof(float);
     } else if (desc->op == DV_NODE_POOL && desc->pooling == DV_POOLING_MAX) {
         op->saved_size = dv_op_output_floats(desc);
         op->scratch_size = op->saved_size;
