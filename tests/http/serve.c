@@ -167,11 +167,11 @@ static void close_file(
     (void)user;
     assert(file_->fd == -1);
     assert(dv_http_request_field(request, "name"));
-    atomic_fetch_add(is_whole ? &whole_count : &broken_count, 1);
     if (!is_whole) {
         (void)unlink(file_->data);
         file_->data = dv_free(file_->data);
     }
+    atomic_fetch_add(is_whole ? &whole_count : &broken_count, 1);
 }
 
 static void upload(struct dv_http_request *request, void *user)
