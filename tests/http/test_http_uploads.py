@@ -28,11 +28,11 @@ class Uploads(unittest.TestCase):
 
     def settled(self, opened=0):
         """So many files at least were opened and nothing is left open; what was broken is gone."""
-        wait_for(lambda: (lambda c: opened <= c["open"] == c["whole"] + c["broken"])(self.server.counts()),
-                 "files to be closed")
-        counts = self.server.counts()
-        self.assertEqual(len(self.server.files()), counts["whole"])
-        return counts
+        def look():
+            counts = self.server.counts()
+            is_closed = opened <= counts["open"] == counts["whole"] + counts["broken"]
+            return counts if is_closed and len(self.server.files()) == counts["whole"] else None
+        return wait_for(look, "files to be closed and gone")
 
     def test_sizes_around_a_block(self):
         block = 256 * 1024
