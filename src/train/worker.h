@@ -47,6 +47,30 @@ struct dv_train_callbacks {
     void (*progress)(void *user, const struct dv_train_progress *progress);
     void (*log)(void *user, enum dv_log_level level, const char *text);
     bool (*is_cancelled)(void *user); /* asked before every step: must be quick */
+
+    /*
+     * A candidate of a search begins, or has ended: {"iteration", "status", "source", "operator",
+     * "parents", "hypothesis", "architecture", "hyperparameters", "parameters", "flops", "repairs",
+     * and once it has ended "failure", "accuracy", "loss", "best_accuracy", "verdict", "metrics",
+     * "history"}. Said again by a search that is gone on with.
+     */
+    void (*run)(void *user, const struct dv_json *run);
+
+    /*
+     * Ask a language model: `question` is a document of llm/question.h, `purpose` a word for the
+     * log ("draft"). Returns at once; asking a number again that has its reply is no second call.
+     * NULL: there is no language model.
+     */
+    enum dv_status (*ask)(void *user, int64_t number, const char *purpose,
+        const struct dv_json *question, struct dv_error *reterr);
+
+    /*
+     * What became of it: {"outcome", "reason", "model", "answer": {...}|null, "mismatch"|null,
+     * "prompt_tokens", "completion_tokens", "dollars", "latency_ms"} (the caller's). DV_TIMEOUT:
+     * nothing yet, after `timeout_ms` (0: at once, -1: wait for it). DV_CANCELLED: the job is to stop.
+     */
+    enum dv_status (*hear)(void *user, int64_t number, int timeout_ms, struct dv_json **ret_reply,
+        struct dv_error *reterr);
 };
 
 struct dv_train_options {
