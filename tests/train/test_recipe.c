@@ -72,6 +72,13 @@ static void fashion_mnist_gets_a_small_network_and_twelve_epochs(void **state)
     assert_int_equal(h.epochs, 12);
     assert_int_equal(h.batch_size, 128);
     assert_int_equal(h.augmentation, DV_AUGMENTATION_FLIP);
+    assert_int_equal(h.optimizer, DV_OPTIMIZER_SGD);
+    assert_int_equal(h.schedule, DV_SCHEDULE_ONECYCLE);
+    assert_true(h.learning_rate == 0.1);
+    assert_true(h.momentum == 0.9);
+    assert_true(h.weight_decay == 5e-4);
+    assert_true(h.label_smoothing == 0.1);
+    assert_true(h.ema == 0.9901); /* 1 - 50 / steps, to four digits */
 }
 
 static void few_photographs_get_many_epochs_within_the_budget(void **state)

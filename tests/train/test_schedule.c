@@ -27,7 +27,8 @@ static void one_cycle_rises_to_the_peak_and_falls_to_almost_nothing(void **state
     (void)state;
     assert_int_equal(s.step_count, 1000);
     assert_int_equal(s.warmup_steps, 250);
-    assert_true(dv_schedule_rate(&s, 0) < 0.1 / 20);
+    assert_near(dv_schedule_rate(&s, 0), 0.1 * (1.0 / 25 + 24.0 / 25 / 250), 1e-12);
+    assert_near(dv_schedule_rate(&s, 624), 0.1 * (0.5 + 0.5e-4), 1e-9); /* half-way down */
     assert_near(dv_schedule_rate(&s, 249), 0.1, 1e-9);
     for (uint64_t i = 1; i < 1000; i++) {
         double change = dv_schedule_rate(&s, i) - dv_schedule_rate(&s, i - 1);
@@ -51,6 +52,7 @@ static void step_falls_to_a_tenth_twice(void **state)
     struct dv_schedule s = make(DV_SCHEDULE_STEP, 1.0);
 
     (void)state;
+    assert_near(dv_schedule_rate(&s, 0), 0.001, 1e-12); /* from 0, unlike one-cycle */
     assert_near(dv_schedule_rate(&s, 49), 0.05, 1e-9);
     assert_near(dv_schedule_rate(&s, 499), 0.1, 1e-9);
     assert_near(dv_schedule_rate(&s, 500), 0.01, 1e-9);
@@ -81,8 +83,8 @@ static void a_warm_up_longer_than_the_run_is_cut(void **state)
 
 static void a_run_of_one_step_learns_at_the_peak(void **state)
 {
-    static const enum dv_schedule_kind kinds[] = {DV_SCHEDULE_ONECYCLE, DV_SCHEDULE_COSINE,
-        DV_SCHEDULE_STEP, DV_SCHEDULE_CONSTANT};
+    static const enum dv_schedule_kind kinds[] = {
+        DV_SCHEDULE_ONECYCLE, DV_SCHEDULE_COSINE, DV_SCHEDULE_STEP, DV_SCHEDULE_CONSTANT};
 
     (void)state;
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

@@ -237,6 +237,51 @@ static void it_learns_and_the_best_epoch_is_the_best_of_the_history(void **state
     dv_trainer_result_finish(&result);
 }
 
+static void of_equal_accuracies_the_epoch_with_the_lower_loss_is_the_best(void **state)
+{
+    struct run run;
+    struct dv_trainer_result result;
+    size_t best = 0;
+
+    (void)state;
+    toy_val_count = 2; /* right or wrong: there are many equal accuracies */
+    make_run(&run, DV_OPTIMIZER_SGD, 0.0);
+    run.hyperparameters.epochs = 20;
+    run.hyperparameters.learning_rate = 0.5;
+    run_whole(&run, &result);
+    for (size_t i = 1; i < dv_json_count(result.history); i++) {
+        const struct dv_json *entry = dv_json_at(result.history, i);
+        const struct dv_json *leader = dv_json_at(result.history, best);
+        double accuracy = dv_json_get_number(entry, "val_accuracy", NAN);
+        double leading = dv_json_get_number(leader, "val_accuracy", NAN);
+        bool is_lower = dv_json_get_number(entry, "val_loss", NAN) <
+                        dv_json_get_number(leader, "val_loss", NAN);
+        best = accuracy > leading || (accuracy == leading && is_lower) ? i : best;
+    }
+    assert_int_equal(result.best_epoch, best + 1);
+    assert_true(best > 0);
+    dv_trainer_result_finish(&result);
+}
+
+/* The weights that are measured must be those that are kept. */
+static void an_epoch_is_measured_with_the_averaged_weights(void **state)
+{
+    struct run run;
+    struct dv_trainer_result result;
+
+    (void)state;
+    make_run(&run, DV_OPTIMIZER_SGD, 0.97);
+    run.hyperparameters.learning_rate = 2.0;
+    run_whole(&run, &result);
+    size_t last = dv_json_count(result.history) - 1;
+    struct dv_json *entry = dv_json_at(result.history, result.best_epoch - 1);
+    assert_true(toy_loss(result.weights, DV_SPLIT_VAL) > 0.0);
+    assert_true(fabs(toy_loss(result.weights, DV_SPLIT_VAL) -
+                     dv_json_get_number(entry, "val_loss", NAN)) < 1e-5);
+    assert_int_equal(last, 5);
+    dv_trainer_result_finish(&result);
+}
+
 static void another_seed_gives_other_weights(void **state)
 {
     struct run run;
@@ -344,11 +389,11 @@ static void a_run_that_reaches_its_target_ends_there(void **state)
     run.options.target_accuracy = target;
     run_whole(&run, &result);
     assert_true(dv_json_count(result.history) < 200);
-    const struct dv_json *last =
-        dv_json_at(result.history, dv_json_count(result.history) - 1);
+    const struct dv_json *last = dv_json_at(result.history, dv_json_count(result.history) - 1);
     assert_true(dv_json_get_number(last, "val_accuracy", 0.0) >= target);
     for (size_t i = 0; i + 1 < dv_json_count(result.history); i++) {
-        assert_true(dv_json_get_number(dv_json_at(result.history, i), "val_accuracy", 0.0) < target);
+        assert_true(
+            dv_json_get_number(dv_json_at(result.history, i), "val_accuracy", 0.0) < target);
     }
     dv_trainer_result_finish(&whole);
     dv_trainer_result_finish(&result);
@@ -375,7 +420,9 @@ static void average_of(float (*trace)[TOY_FLOATS], uint64_t steps, double decay,
     memcpy(ret_average, trace[0], sizeof(trace[0]));
     for (uint64_t done = 1; done <= steps; done++) {
         double updates = (double)(done / 4);
-        double keep = done < 4 ? 0.0 : done % 4 ? 1.0 : fmin(pow(decay, 4), updates / (updates + 9));
+        double keep = done < 4   ? 0.0
+                      : done % 4 ? 1.0
+                                 : fmin(pow(decay, 4), updates / (updates + 9));
         for (size_t i = 0; i < TOY_FLOATS; i++) {
             ret_average[i] = (float)(keep * ret_average[i] + (1.0 - keep) * trace[done][i]);
         }
@@ -456,6 +503,8 @@ int main(void)
         RUN_TEST(a_damaged_newest_checkpoint_changes_nothing_but_time),
         RUN_TEST(two_damaged_checkpoints_are_said_and_the_run_begins_anew),
         RUN_TEST(it_learns_and_the_best_epoch_is_the_best_of_the_history),
+        RUN_TEST(of_equal_accuracies_the_epoch_with_the_lower_loss_is_the_best),
+        RUN_TEST(an_epoch_is_measured_with_the_averaged_weights),
         RUN_TEST(another_seed_gives_other_weights),
         RUN_TEST(a_rate_that_is_far_too_high_diverges_and_a_lower_attempt_starts_anew),
         RUN_TEST(the_time_limit_counts_attempts_that_diverged),

@@ -297,3 +297,36 @@ enum dv_status dv_loader_statistics(const struct dv_loader_options *options, flo
     }
     return DV_OK;
 }
+
+/* --- Both together ------------------------------------------------------------------------ */
+
+double toy_loss(const float *tensors, enum dv_split split)
+{
+    struct dv_loader_options options = {.split = split, .batch_size = 1, .seed = 7};
+    struct dv_network_options one = {.batch_size = 1};
+    struct dv_network *network = NULL;
+    struct dv_loader *loader = NULL;
+    struct dv_batch batch;
+    bool has_batch = false;
+    double loss = 0.0;
+
+    if (dv_network_create(NULL, &one, &network, NULL) != DV_OK ||
+        dv_loader_create(&options, &loader, NULL) != DV_OK) {
+        return NAN;
+    }
+    dv_network_set_tensors(network, NULL, tensors);
+    dv_loader_start(loader, 0, 0);
+    while (dv_loader_next(loader, &batch, &has_batch, NULL) == DV_OK && has_batch) {
+        float logits[TOY_CLASSES];
+        double sum = 0.0;
+        dv_network_infer(network, batch.pixels, logits);
+        for (size_t c = 0; c < TOY_CLASSES; c++) {
+            sum += exp((double)logits[c]);
+        }
+        loss += log(sum) - (double)logits[batch.labels[0]];
+    }
+    loss /= (double)dv_loader_sample_count(loader);
+    dv_loader_destroy(loader);
+    dv_network_destroy(network);
+    return loss;
+}

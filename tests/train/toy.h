@@ -8,6 +8,8 @@
  * that links toy.c gets these instead of the real ones.
  */
 
+#include "spec/dataset.h"
+
 #include <stdint.h>
 
 #define TOY_FEATURES 6u
@@ -26,5 +28,8 @@ extern uint64_t toy_break_step;
 
 /* Where to write the tensors as they are when each step begins; NULL: nowhere. */
 extern float (*toy_trace)[TOY_FLOATS];
+
+/* Mean cross-entropy of a split with these tensors, in their canonical order. */
+double toy_loss(const float *tensors, enum dv_split split);
 
 #endif
