@@ -11,8 +11,8 @@
  * NUL bytes. It parses in place, though, putting a NUL over each delimiter, so the strings it hands
  * out lie in one buffer in the order they came in, and each begins where the strict grammar says
  * if, and only if, nothing was forgiven between two of them. `size` closes the row at its end.
- * What cannot be seen so is a NUL beside a bare line feed, which then look like CR LF; and the
- * lines of a chunked body, which is why a connection is not used again after one.
+ * What cannot be seen so are NULs beside bare line feeds where CR LF would stand, which then look
+ * like it; and the lines of a chunked body, which is why a connection is not used again after one.
  */
 
 #include <stdbool.h>

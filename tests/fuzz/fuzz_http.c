@@ -171,16 +171,18 @@ static bool parse(struct model *model)
 
 /* --- The strict reader ------------------------------------------------------------------------ */
 
-/* One line, ended by CR LF, or by a line feed and a NUL, which the library makes the same of. */
-static const char *end_of_line(const char *text, const char *end)
+static const char *end_of_text(const char *text, const char *end)
 {
     while (text < end && *text != '\r' && *text != '\n' && *text != '\0') {
         text++;
     }
-    assert(end - text >= 2);
-    assert(memcmp(text, "\r\n", 2) == 0 || memcmp(text, "\0\n", 2) == 0 ||
-           memcmp(text, "\n\0", 2) == 0);
     return text;
+}
+
+/* CR LF, or a NUL and a bare line feed, which the library makes the same of. */
+static void check_line_end(const char *text)
+{
+    assert(memcmp(text, "\r\n", 2) == 0 || memcmp(text, "\0\n", 2) == 0);
 }
 
 static void check_first_line(const char *text, const char *line_end)
@@ -214,22 +216,32 @@ static void check_field(const char *text, const char *line_end, struct counts *c
     counts->host += size == 4 && strncasecmp(text, "Host", size) == 0;
 }
 
+/* The end of the last line and the empty one after it. The library makes NULs of both, so here too
+ * NULs beside bare line feeds look like CR LF; but nothing else can stand in these four bytes. */
+static void check_end(const char *text)
+{
+    for (size_t i = 0; i < 4; i++) {
+        assert(text[i] == '\r' || text[i] == '\n' || text[i] == '\0');
+    }
+    assert(text[3] == '\n');
+}
+
 static void check_strictly(
     const char *text, size_t size, const struct dv_http_framing *framing, bool is_old)
 {
     const char *end = text + size;
     struct counts counts = {0};
 
-    const char *line_end = end_of_line(text, end);
+    const char *line_end = end_of_text(text, end);
     check_first_line(text, line_end);
-    for (text = line_end + 2;; text = line_end + 2) {
-        line_end = end_of_line(text, end);
-        if (line_end == text) {
-            break;
-        }
+    while (end - line_end > 4) {
+        check_line_end(line_end);
+        text = line_end + 2;
+        line_end = end_of_text(text, end);
         check_field(text, line_end, &counts);
     }
-    assert(line_end + 2 == end);
+    assert(end - line_end == 4);
+    check_end(line_end);
     assert(counts.length + counts.coding <= 1);
     assert(framing->is_chunked == (counts.coding == 1));
     assert(framing->length == 0 || counts.length == 1);
