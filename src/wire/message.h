@@ -131,6 +131,7 @@ struct dv_message_secret {
 };
 
 /* A question for a language model. The document that comes along is described in llm/question.h. */
+#define DV_MESSAGE_ASK_SIZE_MAX (4u << 20)
 struct dv_message_ask {
     int64_t id;          /* comes back in the reply */
     const char *purpose; /* "test", "draft", ...: for the log */
@@ -140,6 +141,7 @@ struct dv_message_ask {
  * What became of it. The document that comes along is described in llm/question.h: from `dv llm`
  * with the transcript and what was learned, to a worker the answer alone.
  */
+#define DV_MESSAGE_REPLY_SIZE_MAX (16u << 20)
 struct dv_message_reply {
     int64_t id;
     const char *outcome; /* dv_llm_outcome_name() */
@@ -153,7 +155,7 @@ struct dv_message_reply {
 };
 
 /* Where a candidate of a search stands: the object that comes along (train/worker.h, `run`). */
-#define DV_MESSAGE_RUN_SIZE_MAX (8u << 20) /* its history is ten thousand epochs long at most */
+#define DV_MESSAGE_RUN_SIZE_MAX (4u << 20) /* its history is ten thousand epochs long at most */
 struct dv_message_run {
     int64_t iteration;  /* from 1 */
     const char *status; /* "running", "completed", "failed" */
