@@ -243,6 +243,22 @@ static void check_members(struct reader *reader)
     }
 }
 
+/* No strategy but `transfer` looks at it: nothing may seem to start from it and not do so. */
+static void check_base_model(struct reader *reader)
+{
+    const struct dv_job_spec *spec = reader->spec;
+    const char *strategy = dv_job_spec_strategy(spec, reader->capabilities);
+
+    if (spec->base_model_id && strcmp(strategy, "transfer") != 0) {
+        dv_problems_add(reader->problems, "E_UNSUPPORTED", "/base_model_id",
+            "remove \"base_model_id\"",
+            "strategy \"%s\" starts from nothing: a base model needs strategy \"transfer\"%s.",
+            strategy,
+            has_strategy(reader->capabilities, "transfer") ? ""
+                                                           : ", which is not in this version yet");
+    }
+}
+
 static void read_all(struct reader *reader)
 {
     struct dv_job_spec *spec = reader->spec;
@@ -262,6 +278,7 @@ static void read_all(struct reader *reader)
     read_device(reader);
     check_architecture(reader);
     spec->base_model_id = read_id(reader, "base_model_id");
+    check_base_model(reader);
 }
 
 enum dv_status dv_job_spec_parse(const struct dv_json *json,
