@@ -73,11 +73,17 @@ static bool on_event(void *user, int64_t id, const char *type, const struct dv_j
         print_log(user, line);
         dv_json_unref(line);
     }
+    if (dv_output_is_unread()) {
+        return false;
+    }
     return !dv_text_equal(type, "status") ||
            !dv_job_has_ended(dv_json_get_string(data, "status", ""));
 }
 
-/* From the first line to the end of the job: the table of events holds them all. */
+/*
+ * From the first line to the end of the job, as long as somebody reads: the table of events holds
+ * them all.
+ */
 static enum dv_status follow_logs(
     struct dv_session *session, const char *path, struct dv_error *reterr)
 {
@@ -86,7 +92,7 @@ static enum dv_status follow_logs(
     bool has_ended = false; /* for good: an earlier end may have been resumed from */
     int64_t last_id = 0;
 
-    while (status == DV_OK && !has_ended) {
+    while (status == DV_OK && !has_ended && !dv_output_is_unread()) {
         DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
         status = dv_session_follow(session, events, &last_id, on_event, session, reterr);
         if (status == DV_OK) {

@@ -21,12 +21,6 @@ static const struct dv_command_help help = {
     .summary = "Look at trained models; get the files of one; delete it with its files.",
 };
 
-/* Of `download`; one command runs in a process. */
-static struct {
-    const char *output; /* NULL: named after the model */
-    const char *format;
-} download_options = {.format = "archive"};
-
 static void print_row(const struct dv_json *row)
 {
     double accuracy = dv_json_get_number(row, "accuracy", (double)NAN);
@@ -72,26 +66,29 @@ static const struct format {
     {"py", "py"},
 };
 
-static const struct format *find_format(const char *name)
+/* One command runs in a process. */
+static struct {
+    const char *output; /* NULL: named after the model */
+    const struct format *format;
+} download_options = {.format = &formats[0]};
+
+static enum dv_status take_format(void *user, const char *text, struct dv_error *reterr)
 {
+    (void)user;
     for (size_t i = 0; i < DV_ARRAY_SIZE(formats); i++) {
-        if (dv_text_equal(formats[i].name, name)) {
-            return &formats[i];
+        if (dv_text_equal(formats[i].name, text)) {
+            download_options.format = &formats[i];
+            return DV_OK;
         }
     }
-    return NULL;
+    return dv_fail(reterr, DV_INVALID,
+        "there is no format '%.40s'; there is archive, safetensors, onnx, pth, py", text);
 }
 
 static enum dv_status download(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
-    const struct format *format = find_format(download_options.format);
-
-    if (!format) {
-        return dv_fail(reterr, DV_INVALID,
-            "there is no format '%.40s'; there is archive, safetensors, onnx, pth, py",
-            download_options.format);
-    }
+    const struct format *format = download_options.format;
     DV_CLEANUP(dv_freep) char *query = dv_strprintf("/download?format=%s", format->name);
     DV_CLEANUP(dv_freep) char *path = dv_action_path(KIND, arguments[0], query, reterr);
     if (!path) {
@@ -140,7 +137,7 @@ int dv_cmd_model(int argc, char **argv)
         {.name = "format",
             .value = "F",
             .help = "of download: archive (default), safetensors or py",
-            .text = &download_options.format},
+            .take = take_format},
         {0},
     };
 

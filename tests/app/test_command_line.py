@@ -386,10 +386,21 @@ class CommandLine(unittest.TestCase):
                           ["train", self.archive, "--detach", "--data", self.data], ["dataset", "show"], ["worker"],
                           ["job", "show"], ["job", "logs", "a", "b"], ["serve", "extra"],
                           ["predict", "a", "b", "--top-k", "0"], ["predict", "a", "b", "--top-k", "-3"],
-                          ["evaluate", "a", "b", "--split", "half"],
+                          ["evaluate", "a", "b", "--split", "half"], ["sample", "shapes", "x.zip", "--classes", "1"],
+                          ["model", "download", "a", "--format", "zip", "--data", self.data],
+                          ["serve", "--listen", "here", "--data", self.data],
+                          ["train", self.archive, "--base", "00000000-0000-4000-8000-000000000000", "--data", self.data],
                           ["train", self.archive, "--strategy", "magic", "--data", self.data]):
             with self.subTest(arguments):
                 run(*arguments, check=2)
+
+    def test_wrong_usage_is_said_in_the_words_of_who_wrote_it(self):
+        for arguments, words in ((["dataset", "add", "x"], "there is no 'add'"),
+                                 (["dataset", "show"], "'show' takes 1 argument, not 0"),
+                                 (["dataset", "create", "x"], "'create' takes 2 arguments, not 1"),
+                                 (["train", self.archive, "--strategy", "magic", "--data", self.data], "dv: strategy: found")):
+            with self.subTest(arguments):
+                self.assertIn(words, run(*arguments, check=2).stderr)
 
     def test_every_failure_is_a_line_with_a_status_and_a_message(self):
         for arguments in (["train", self.archive, "--set", "epochs=0"], ["train", self.archive, "--strategy", "magic"],
@@ -521,7 +532,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(command.returncode, 130)
         self.assertLess(time.monotonic() - start, 6)
         self.assertFalse(pathlib.Path(f"/proc/{worker}").exists())
-        self.assertIn("--resume", lines_of(output)[-1]["message"])
+        self.assertRegex(lines_of(output)[-1]["message"], "--resume goes on from here$")
 
     def test_a_command_without_a_terminal_goes_on_when_that_hangs_up(self):
         data = self.root / "nohup"
@@ -539,6 +550,22 @@ class CommandLine(unittest.TestCase):
                     done = subprocess.run([DV, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, text=True)
                     self.assertEqual(done.returncode, 1)
                     self.assertIn("standard output", done.stderr)
+
+    def test_a_reader_that_has_enough_ends_the_command_without_a_word(self):
+        def read_one_line(*arguments):
+            with subprocess.Popen([DV, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True) as command:
+                line = command.stdout.readline()
+                command.stdout.close()
+                self.assertIn(command.wait(timeout=60), (0, 1))
+                self.assertEqual(command.stderr.read(), "")
+            return line
+        self.assertIn("shapes", read_one_line("dataset", "list", "--data", self.data))
+        data, _, _ = self.serve("unread")
+        job = lines_of(self.train(data, "--epochs", "5000", "--detach").stdout)[-1]
+        self.assertIn("works with", read_one_line("job", "logs", job["id"], "-f", "--data", data))
+        row = lines_of(run("job", "cancel", job["id"], "--data", data, "--json").stdout)[0]
+        self.assertIn(row["status"], ("running", "cancelled")) # it outlived who followed it
 
     def test_commands_work_without_standard_descriptors(self):
         data = self.root / "closed"
