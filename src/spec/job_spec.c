@@ -76,6 +76,17 @@ static void problem(
         dv_check_value(arena, dv_json_get(reader->json, member)), legal);
 }
 
+/* Integers are compared as such: 2^53 + 1 is no double. */
+static bool is_within(const struct number_field *field, const struct dv_json *value)
+{
+    if (field->is_integer) {
+        int64_t integer = dv_json_to_integer(value, 0);
+        return integer >= (int64_t)field->minimum && integer <= (int64_t)field->maximum;
+    }
+    double number = dv_json_to_number(value, 0);
+    return number >= field->minimum && number <= field->maximum;
+}
+
 static void read_number(struct reader *reader, const struct number_field *field)
 {
     const struct dv_json *value = dv_json_get(reader->json, field->name);
@@ -87,7 +98,7 @@ static void read_number(struct reader *reader, const struct number_field *field)
         return;
     }
     bool has_type = field->is_integer ? dv_json_is_integer(value) : dv_json_is_number(value);
-    if (has_type && number >= field->minimum && number <= field->maximum) {
+    if (has_type && is_within(field, value)) {
         if (field->is_integer) {
             *(int64_t *)member = dv_json_to_integer(value, 0);
         } else {

@@ -483,6 +483,11 @@ class CommandLine(unittest.TestCase):
             self.assertEqual([path.name for path in pathlib.Path(here).iterdir()], ["model.zip"])
             denied = run("job", "list", "--server", url, "--json", cwd=here, check=1, env={**environment, "DV_TOKEN": "x"})
             self.assertEqual(lines_of(denied.stdout)[0]["status"], "DENIED")
+            self.assertIn("no such token", denied.stdout)
+            for token in ({}, {"DV_TOKEN": ""}):
+                bare = {key: value for key, value in environment.items() if key != "DV_TOKEN"}
+                nameless = run("job", "list", "--server", url, cwd=here, check=1, env={**bare, **token})
+                self.assertIn(f"{url} wants a token: set DV_TOKEN", nameless.stderr)
 
     def test_who_serves_the_data_folder_is_asked(self):
         data, _, _ = self.serve("served")

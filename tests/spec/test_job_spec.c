@@ -52,6 +52,7 @@ static void wrong_requests_are_refused_with_the_place(void **state)
         {"{'dataset_id':'" ID "','target_accuracy':1.1}", "E_VALUE", "/target_accuracy"},
         {"{'dataset_id':'" ID "','max_iterations':-1}", "E_VALUE", "/max_iterations"},
         {"{'dataset_id':'" ID "','timeout_seconds':1.5}", "E_TYPE", "/timeout_seconds"},
+        {"{'dataset_id':'" ID "','seed':9007199254740993}", "E_VALUE", "/seed"},
         {"{'dataset_id':'" ID "','max_restarts':101}", "E_VALUE", "/max_restarts"},
         {"{'dataset_id':'" ID "','base_model_id':'x'}", "E_VALUE", "/base_model_id"},
         {"{'dataset_id':'" ID "','base_model_id':'" ID "'}", "E_UNSUPPORTED", "/base_model_id"},
