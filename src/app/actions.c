@@ -145,12 +145,18 @@ enum dv_status dv_action_list(struct dv_session *session, const char *kind,
     return DV_OK;
 }
 
-void dv_action_print(const struct dv_session *session, const struct dv_json *row)
+void dv_action_print_members(const struct dv_json *row, const struct dv_action_member *members)
 {
-    if (session->is_json) {
-        dv_print_json(dv_json_ref(row));
-        return;
+    for (; members->label; members++) {
+        const struct dv_json *value = dv_json_get(row, members->key);
+        if (dv_json_is_string(value)) {
+            dv_print_line("%-16s %s", members->label, dv_json_to_string(value, ""));
+        } else if (dv_json_is_object(value) || dv_json_is_array(value)) {
+            DV_CLEANUP(dv_freep) char *text = dv_json_print(value);
+            dv_print_line("%-16s %s", members->label, text);
+        } else if (dv_json_is_integer(value)) {
+            dv_print_line(
+                "%-16s %lld", members->label, (long long)dv_json_to_integer(value, 0));
+        }
     }
-    DV_CLEANUP(dv_freep) char *text = dv_json_print_pretty(row);
-    (void)fputs(text, stdout);
 }

@@ -41,14 +41,46 @@ static enum dv_status list(
     return dv_action_list(session, KIND, print_row, reterr);
 }
 
+/* For people; --json has the architecture, the metrics and the history too. */
+static void print_whole(const struct dv_json *row)
+{
+    static const struct dv_action_member members[] = {
+        {"error", "error"},
+        {"description", "description"},
+        {"parameters", "parameters"},
+        {"FLOPs a picture", "flops"},
+        {"strategy", "strategy"},
+        {"data set", "dataset_id"},
+        {"job", "job_id"},
+        {"made", "created_at"},
+        {"hyperparameters", "hyperparameters"},
+        {"classes", "classes"},
+        {"files", "model_path"},
+        {0},
+    };
+    const char *split = dv_json_get_string(dv_json_get(row, "metrics"), "split", "");
+    double accuracy = dv_json_get_number(row, "accuracy", (double)NAN);
+
+    dv_print_line("model %s  \"%s\": %s%s", dv_json_get_string(row, "id", ""),
+        dv_json_get_string(row, "name", ""), dv_json_get_string(row, "status", ""),
+        dv_json_get_bool(row, "is_partial", false) ? " (partial)" : "");
+    if (isfinite(accuracy)) {
+        dv_print_line("%-16s %.2f %%, loss %.4f (%s)", "accuracy", 100 * accuracy,
+            dv_json_get_number(row, "loss", (double)NAN), split);
+    }
+    dv_action_print_members(row, members);
+}
+
 static enum dv_status show(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
 
     enum dv_status status = dv_action_get(session, KIND, arguments[0], &row, reterr);
-    if (status == DV_OK) {
-        dv_action_print(session, row);
+    if (status == DV_OK && session->is_json) {
+        dv_print_json(dv_json_ref(row));
+    } else if (status == DV_OK) {
+        print_whole(row);
     }
     return status;
 }

@@ -106,7 +106,7 @@ static void read_number(struct reader *reader, const struct number_field *field)
         }
         return;
     }
-    double nearest = number > field->maximum ? field->maximum : field->minimum;
+    double nearest = number >= field->maximum ? field->maximum : field->minimum;
     const char *legal =
         dv_arena_printf(arena, "%s, %s to %s", field->is_integer ? "an integer" : "a number",
             dv_check_number(arena, field->minimum), dv_check_number(arena, field->maximum));

@@ -248,6 +248,16 @@ class CommandLine(unittest.TestCase):
         for key in ("loss", "correct", "total", "per_class"):
             self.assertIn(key, measured[0])
 
+    def test_what_is_shown_to_a_person_fits_on_a_screen(self):
+        accuracy = f"{100 * self.result['accuracy']:.2f} %"
+        model = run("model", "show", self.result["model_id"], "--data", self.data).stdout
+        job = run("job", "show", self.result["job_id"], "--data", self.data).stdout
+        for text, words in ((model, [self.result["model_id"], "ready", accuracy, self.result["model_path"]]),
+                            (job, [self.result["job_id"], "completed", "4 of 4", self.result["model_id"]])):
+            self.assertLess(len(text.splitlines()), 20)
+            for word in words:
+                self.assertIn(word, text)
+
     def test_pictures_are_classified_and_bad_ones_named(self):
         picture = self.one_picture()
         done = run("predict", self.result["model_id"], picture, "/etc/hostname", "--data", self.data,
@@ -628,6 +638,13 @@ class CommandLine(unittest.TestCase):
         data = self.root / "timeout"
         done = self.train(data, "--set", "epochs=5000", "--timeout", "1", check=1)
         self.assertEqual(lines_of(done.stdout)[-1]["failure_reason"], "timeout")
+
+    def test_to_a_person_a_failure_is_said_once_and_in_its_place(self):
+        done = subprocess.run([DV, "train", self.archive, *QUICK, "--set", "epochs=5000", "--timeout", "1", "--data",
+                               self.root / "said"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        self.assertEqual(done.stdout.count("the time limit of 1 s has passed"), 1)
+        self.assertEqual(done.stdout.splitlines()[-1], "dv: the time limit of 1 s has passed (timeout)")
+        self.assertLess(done.stdout.index("data set"), done.stdout.index("network"))
 
     def split_archive(self):
         """Few pictures to train on, so that epochs are short; many to measure with, so that this is long."""
