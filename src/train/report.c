@@ -112,7 +112,7 @@ static struct dv_json *training_to_json(
     dv_json_set_number(json, "seconds", result->seconds);
     dv_json_set_number(json, "images_per_second", result->images_per_second);
     dv_json_set_number(json, "stability", stability_of(result->history));
-    dv_json_set_integer(json, "diverged_attempts", task->diverged);
+    dv_json_set_integer(json, "diverged_attempts", trained->diverged);
     dv_json_set_integer(json, "memory_planned_bytes", (int64_t)result->memory_planned);
     dv_json_set_integer(json, "thread_count", task->thread_count);
     return json;

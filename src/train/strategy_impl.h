@@ -14,9 +14,12 @@
 
 #include "train/strategy.h"
 
+#include <stdbool.h>
+
 struct dv_strategy {
     const char *name;  /* in job specs: "native" */
     const char *title; /* for people */
+    bool has_candidates; /* train() tries several networks, each with its own attempts */
 
     /* Required: called before anything else. */
     enum dv_status (*validate)(const struct dv_train_task *task, struct dv_error *reterr);
