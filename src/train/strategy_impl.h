@@ -35,10 +35,14 @@ struct dv_strategy {
 };
 
 /* The strategies there are: X(native) is the constant dv_strategy_native and "native" in jobs. */
-#define DV_STRATEGIES(X) X(native)
+#define DV_STRATEGIES(X) X(native) X(search)
 
 #define X(name) extern const struct dv_strategy dv_strategy_##name;
 DV_STRATEGIES(X)
 #undef X
+
+/* What `search` and `llm` have in common. */
+enum dv_status dv_strategy_search_validate(
+    const struct dv_train_task *task, struct dv_error *reterr);
 
 #endif

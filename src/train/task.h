@@ -35,7 +35,7 @@ struct dv_train_task {
     uint32_t thread_count; /* never 0 */
     uint32_t iteration;    /* from 1 */
     uint32_t halvings;     /* how often want of memory has halved the batch */
-    uint32_t attempt;      /* with the divergences before: checkpoints of an earlier attempt do not count */
+    uint32_t attempt;      /* both kinds of anew: checkpoints of another do not count */
     double rate_scale;     /* what learning rates are multiplied with on that account */
 };
 

@@ -12,6 +12,7 @@
 #include "train/orchestrator.h"
 #include "train/report.h"
 #include "train/salvage.h"
+#include "train/search/search.h"
 #include "train/strategy.h"
 #include "train/task.h"
 
@@ -189,7 +190,9 @@ enum dv_status dv_train_salvage(
     if (status != DV_OK) {
         return status;
     }
-    status = dv_salvage_read(&task, &strategy_name, &trained, reterr);
+    status = dv_search_is_there(options->job_folder)
+                 ? dv_search_salvage(&task, &strategy_name, &trained, reterr)
+                 : dv_salvage_read(&task, &strategy_name, &trained, reterr);
     if (status == DV_OK) {
         status = dv_report_make_partial(&task, strategy_name, &trained, ret_result, reterr);
         dv_trained_finish(&trained);
