@@ -16,7 +16,8 @@
 static enum dv_status choose_strategy(const struct dv_train_task *task,
     const struct dv_strategy **ret_strategy, struct dv_error *reterr)
 {
-    struct dv_capabilities capabilities = {.strategies = dv_strategy_names()};
+    struct dv_capabilities capabilities = {
+        .strategies = dv_strategy_names(), .has_llm = task->options->callbacks.ask != NULL};
     const char *name = dv_job_spec_strategy(task->job, &capabilities);
     const struct dv_strategy *strategy = name ? dv_strategy_find(name) : NULL;
 

@@ -35,7 +35,7 @@ struct dv_strategy {
 };
 
 /* The strategies there are: X(native) is the constant dv_strategy_native and "native" in jobs. */
-#define DV_STRATEGIES(X) X(native) X(search)
+#define DV_STRATEGIES(X) X(native) X(search) X(llm)
 
 #define X(name) extern const struct dv_strategy dv_strategy_##name;
 DV_STRATEGIES(X)
@@ -44,5 +44,7 @@ DV_STRATEGIES(X)
 /* What `search` and `llm` have in common. */
 enum dv_status dv_strategy_search_validate(
     const struct dv_train_task *task, struct dv_error *reterr);
+enum dv_status dv_strategy_search_defaults(const struct dv_train_task *task,
+    struct dv_hyperparameters *ret_hyperparameters, struct dv_error *reterr);
 
 #endif

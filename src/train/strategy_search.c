@@ -29,7 +29,7 @@ enum dv_status dv_strategy_search_validate(
     return dv_strategy_native.validate(task, reterr);
 }
 
-static enum dv_status search_default_hyperparameters(const struct dv_train_task *task,
+enum dv_status dv_strategy_search_defaults(const struct dv_train_task *task,
     struct dv_hyperparameters *ret_hyperparameters, struct dv_error *reterr)
 {
     return dv_strategy_native.default_hyperparameters(task, ret_hyperparameters, reterr);
@@ -52,6 +52,6 @@ const struct dv_strategy dv_strategy_search = {
     .title = "Search networks and hyperparameters",
     .has_candidates = true,
     .validate = dv_strategy_search_validate,
-    .default_hyperparameters = search_default_hyperparameters,
+    .default_hyperparameters = dv_strategy_search_defaults,
     .train = search_train,
 };

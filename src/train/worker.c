@@ -47,7 +47,9 @@ struct dv_json *dv_train_describe(void)
 static enum dv_status read_job(
     const struct dv_json *json, struct dv_train_task *task, struct dv_error *reterr)
 {
-    struct dv_capabilities capabilities = {.strategies = dv_train_strategy_names()};
+    /* Whether there is a language model the server has judged. */
+    struct dv_capabilities capabilities = {
+        .strategies = dv_train_strategy_names(), .has_llm = true};
     struct dv_job_spec *job = NULL;
     struct dv_problems problems;
 

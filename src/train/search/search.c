@@ -369,7 +369,7 @@ static enum dv_status fail_all(const struct dv_search *search, struct dv_error *
 static enum dv_status take_best(
     struct dv_search *search, struct dv_trained *ret_trained, struct dv_error *reterr)
 {
-    const struct dv_candidate *best = dv_search_state_best(&search->state);
+    const struct dv_candidate *best = dv_search_state_final(&search->state);
     struct dv_trained trained = {0};
 
     if (!best) {
@@ -437,7 +437,7 @@ bool dv_search_is_there(const char *job_folder)
 static enum dv_status salvage(struct dv_train_task *task, const struct dv_search_state *state,
     struct dv_trained *ret_trained, struct dv_error *reterr)
 {
-    const struct dv_candidate *best = dv_search_state_best(state);
+    const struct dv_candidate *best = dv_search_state_final(state);
     bool is_under_way = state->count > 0 && !state->notes[state->count - 1].is_judged;
     struct dv_trained running = {0};
     struct dv_trained ended = {0};

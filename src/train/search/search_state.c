@@ -317,18 +317,46 @@ bool dv_candidate_is_better(const struct dv_candidate *a, const struct dv_candid
     return a->iteration < b->iteration;
 }
 
-const struct dv_candidate *dv_search_state_best(const struct dv_search_state *state)
+static bool is_whole(const struct dv_candidate *candidate)
+{
+    return candidate->operator== DV_OPERATOR_DEFAULT || candidate->operator== DV_OPERATOR_RETRAIN;
+}
+
+static const struct dv_candidate *find_best(const struct dv_search_state *state, bool is_of_whole)
 {
     const struct dv_candidate *best = NULL;
 
     for (uint32_t i = 0; i < state->count; i++) {
         const struct dv_candidate *candidate = &state->candidates[i];
-        if (candidate->status == DV_CANDIDATE_COMPLETED &&
+        if (candidate->status == DV_CANDIDATE_COMPLETED && (!is_of_whole || is_whole(candidate)) &&
             (!best || dv_candidate_is_better(candidate, best))) {
             best = candidate;
         }
     }
     return best;
+}
+
+const struct dv_candidate *dv_search_state_best(const struct dv_search_state *state)
+{
+    return find_best(state, false);
+}
+
+const struct dv_candidate *dv_search_state_best_whole(const struct dv_search_state *state)
+{
+    return find_best(state, true);
+}
+
+const struct dv_candidate *dv_search_state_final(const struct dv_search_state *state)
+{
+    bool has_retrained = false;
+
+    for (uint32_t i = 0; i < state->count; i++) {
+        has_retrained =
+            has_retrained ||
+            (state->candidates[i].operator== DV_OPERATOR_RETRAIN && state->candidates[i].status ==
+                DV_CANDIDATE_COMPLETED);
+    }
+    return find_best(state, has_retrained && !dv_text_equal(state->over, "target"));
 }
 
 /* --- JSON ------------------------------------------------------------------------------- */

@@ -80,6 +80,16 @@ DV_MUST_CHECK enum dv_status dv_search_state_apply(
 /* The best that was judged, by validation accuracy, then fewer multiply-adds, then age; or NULL. */
 const struct dv_candidate *dv_search_state_best(const struct dv_search_state *state);
 
+/* The same of those on a whole schedule: the default network, and what was trained again. */
+const struct dv_candidate *dv_search_state_best_whole(const struct dv_search_state *state);
+
+/*
+ * What the search would end with now. Once something was trained again it is one of the whole ones:
+ * the highest of many screened figures owes more to luck. A search that ends because a candidate
+ * reached the target ends with that.
+ */
+const struct dv_candidate *dv_search_state_final(const struct dv_search_state *state);
+
 /* Is `a` rather to be taken than `b`? Both completed. A total order: who lost once has lost. */
 bool dv_candidate_is_better(const struct dv_candidate *a, const struct dv_candidate *b);
 

@@ -347,27 +347,40 @@ static enum dv_status measure(struct dv_search *search, struct dv_error *reterr)
 
 /* --- Folders ---------------------------------------------------------------------------- */
 
-/* Of the best one its best weights are kept, of the others nothing: they cannot win any more. */
+/* What a checkpoint needs more than its best weights. */
+static enum dv_status drop_checkpoints(const char *folder, struct dv_error *reterr)
+{
+    static const char *const names[] = {"last.0", "last.1"};
+    char path[DV_PATH_SIZE];
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(names); i++) {
+        enum dv_status status = dv_path_format(path, reterr, "%s/%s", folder, names[i]);
+        if (status == DV_OK && unlink(path) != 0 && errno != ENOENT) {
+            status = dv_fail_errno(reterr, errno, "cannot remove %s", path);
+        }
+        if (status != DV_OK) {
+            return status;
+        }
+    }
+    return DV_OK;
+}
+
+/* Those that can still be the model keep their best weights, the others nothing. */
 static enum dv_status tidy(const struct dv_search *search, struct dv_error *reterr)
 {
-    static const char *const leftovers[] = {"last.0", "last.1"};
-    const struct dv_candidate *best = dv_search_state_best(&search->state);
-    const char *job_folder = search->task->options->job_folder;
+    const struct dv_search_state *state = &search->state;
+    const struct dv_candidate *best = dv_search_state_best(state);
+    const struct dv_candidate *whole = dv_search_state_best_whole(state);
     enum dv_status status = DV_OK;
     char folder[DV_PATH_SIZE];
 
-    for (uint32_t i = 1; status == DV_OK && i <= search->state.count; i++) {
-        status = dv_search_folder(job_folder, i, folder, reterr);
-        if (status == DV_OK && (!best || best->iteration != i)) {
-            status = dv_folder_remove(folder, reterr);
-        }
-    }
-    for (size_t i = 0; status == DV_OK && best && i < DV_ARRAY_SIZE(leftovers); i++) {
-        char path[DV_PATH_SIZE];
-        status = dv_path_format(
-            path, reterr, "%s/candidates/%u/%s", job_folder, best->iteration, leftovers[i]);
-        if (status == DV_OK && unlink(path) != 0 && errno != ENOENT) {
-            status = dv_fail_errno(reterr, errno, "cannot remove %s", path);
+    for (uint32_t i = 0; status == DV_OK && i < state->count; i++) {
+        const struct dv_candidate *candidate = &state->candidates[i];
+        status = dv_search_folder(
+            search->task->options->job_folder, candidate->iteration, folder, reterr);
+        if (status == DV_OK) {
+            bool can_win = candidate == best || candidate == whole;
+            status = can_win ? drop_checkpoints(folder, reterr) : dv_folder_remove(folder, reterr);
         }
     }
     return status;
