@@ -213,12 +213,24 @@ static bool is_from_elsewhere(const struct dv_http_request *request)
     return !is_loopback_authority(host) || (has_origin && !is_from_page(request));
 }
 
-static void refuse_unknown(struct dv_http_request *request)
+static void refuse_nameless(struct dv_http_request *request)
 {
     dv_http_reply_header(request, "WWW-Authenticate", "Bearer realm=\"DeepVariance\"");
     dv_http_reply_problem(request, 401,
         "This call needs a token: send 'Authorization: Bearer dv_...'; the owner's is in "
         "DATA/owner-token.",
+        NULL);
+}
+
+/* What was sent is not repeated: it may be another's. */
+static void refuse_unknown(struct dv_http_request *request, const struct dv_api_caller *caller)
+{
+    dv_http_reply_header(request, "WWW-Authenticate",
+        "Bearer realm=\"DeepVariance\", error=\"invalid_token\"");
+    dv_http_reply_problem(request, 401,
+        caller->is_session ? "This session has ended: sign in again."
+                           : "There is no such token here, or it was revoked; the owner's is in "
+                             "DATA/owner-token.",
         NULL);
 }
 
@@ -247,12 +259,12 @@ void dv_api_admit(struct dv_http_request *request, void *user)
     }
     if (!caller.is_anyone) {
         if (!read_secret(request, &caller)) {
-            refuse_unknown(request);
+            refuse_nameless(request);
             return;
         }
         enum dv_status status = find_role(api, &caller, &role, &error);
         if (status == DV_NOT_FOUND) {
-            refuse_unknown(request);
+            refuse_unknown(request, &caller);
             return;
         }
         if (status != DV_OK) {

@@ -18,12 +18,25 @@ static const struct dv_action *find(
     const struct dv_action *actions, const struct dv_arguments *arguments)
 {
     for (const struct dv_action *action = actions; action->name; action++) {
-        if (dv_text_equal(action->name, arguments->items[0]) &&
-            action->argument_count == arguments->count - 1) {
+        if (dv_text_equal(action->name, arguments->items[0])) {
             return action;
         }
     }
     return NULL;
+}
+
+static int refuse(const struct dv_command_help *help, const struct dv_action *action,
+    const struct dv_arguments *arguments)
+{
+    if (action) {
+        (void)fprintf(stderr, "dv: '%s' takes %zu argument%s, not %zu\nusage: %s\n", action->name,
+            action->argument_count, action->argument_count == 1 ? "" : "s", arguments->count - 1,
+            help->usage);
+    } else {
+        (void)fprintf(
+            stderr, "dv: there is no '%.80s' here\nusage: %s\n", arguments->items[0], help->usage);
+    }
+    return DV_EXIT_USAGE;
 }
 
 /* The command's own options in front of everybody's. */
@@ -56,11 +69,10 @@ int dv_actions_run(const struct dv_command_help *help, const struct dv_action *a
         return result;
     }
     const struct dv_action *action = find(actions, &arguments);
-    if (!action) {
-        (void)fprintf(stderr, "dv: there is no '%.80s' with %zu arguments\nusage: %s\n",
-            arguments.items[0], arguments.count - 1, help->usage);
+    if (!action || action->argument_count != arguments.count - 1) {
+        result = refuse(help, action, &arguments);
         dv_free(arguments.items);
-        return DV_EXIT_USAGE;
+        return result;
     }
     enum dv_status status = dv_session_open(&common, &session, &error);
     if (status == DV_OK) {
@@ -78,7 +90,8 @@ char *dv_action_path(const char *kind, const char *id, const char *rest, struct 
     int noun_size = (int)strlen(kind) - 1; /* "datasets" are many */
 
     if (!dv_uuid_is_valid(id)) {
-        (void)dv_fail(reterr, DV_NOT_FOUND, "'%.80s' is no id of a %.*s", id, noun_size, kind);
+        (void)dv_fail(reterr, DV_NOT_FOUND, "'%.80s' is no id; `dv %.*s list` shows those there are",
+            id, noun_size, kind);
         return NULL;
     }
     return dv_strprintf("/api/%s/%s%s", kind, id, rest);
@@ -132,12 +145,18 @@ enum dv_status dv_action_list(struct dv_session *session, const char *kind,
     return DV_OK;
 }
 
-void dv_action_print(const struct dv_session *session, const struct dv_json *row)
+void dv_action_print_members(const struct dv_json *row, const struct dv_action_member *members)
 {
-    if (session->is_json) {
-        dv_print_json(dv_json_ref(row));
-        return;
+    for (; members->label; members++) {
+        const struct dv_json *value = dv_json_get(row, members->key);
+        if (dv_json_is_string(value)) {
+            dv_print_line("%-16s %s", members->label, dv_json_to_string(value, ""));
+        } else if (dv_json_is_object(value) || dv_json_is_array(value)) {
+            DV_CLEANUP(dv_freep) char *text = dv_json_print(value);
+            dv_print_line("%-16s %s", members->label, text);
+        } else if (dv_json_is_integer(value)) {
+            dv_print_line(
+                "%-16s %lld", members->label, (long long)dv_json_to_integer(value, 0));
+        }
     }
-    DV_CLEANUP(dv_freep) char *text = dv_json_print_pretty(row);
-    (void)fputs(text, stdout);
 }

@@ -46,7 +46,12 @@ DV_MUST_CHECK enum dv_status dv_action_list(struct dv_session *session, const ch
 /* "/api/{kind}/{id}{rest}"; the caller's. NULL: the id is none. */
 char *dv_action_path(const char *kind, const char *id, const char *rest, struct dv_error *reterr);
 
-/* A row whole: on one line with --json, else indented. */
-void dv_action_print(const struct dv_session *session, const struct dv_json *row);
+/* One member of a row that is shown to a person; a table of them ends with {0}. */
+struct dv_action_member {
+    const char *label, *key;
+};
+
+/* A line for each that has a value. */
+void dv_action_print_members(const struct dv_json *row, const struct dv_action_member *members);
 
 #endif

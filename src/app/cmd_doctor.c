@@ -21,7 +21,7 @@
 
 static const struct dv_command_help help = {
     .usage = "dv doctor [--fsck] [--data DIR] [--db URL]",
-    .summary = "What this machine has: processor, memory, GPU, disk, database, lock-in, LLM "
+    .summary = "What this machine has: processor, memory, GPU, disk, database, lock-in, LLM\n"
                "endpoint. With --fsck: whether everything in the data folder is whole and known.",
 };
 

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/text.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #define KIND "jobs"
@@ -36,14 +37,47 @@ static enum dv_status list(
     return dv_action_list(session, KIND, print_row, reterr);
 }
 
+/* For people; --json has the history and the result too. */
+static void print_whole(const struct dv_json *row)
+{
+    static const struct dv_action_member members[] = {
+        {"failure reason", "failure_reason"},
+        {"error", "error"},
+        {"strategy", "strategy"},
+        {"data set", "dataset_id"},
+        {"model", "model_id"},
+        {"queued", "queued_at"},
+        {"started", "started_at"},
+        {"finished", "finished_at"},
+        {"restarts", "restarts"},
+        {"hyperparameters", "hyperparameters"},
+        {0},
+    };
+    double best = dv_json_get_number(row, "best_accuracy", (double)NAN);
+
+    dv_print_line("job %s  \"%s\": %s", dv_json_get_string(row, "id", ""),
+        dv_json_get_string(row, "model_name", ""), dv_json_get_string(row, "status", ""));
+    dv_print_line("%-16s %.0f %%", "progress", 100 * dv_json_get_number(row, "progress", 0.0));
+    if (dv_json_get_integer(row, "epochs", 0) > 0) {
+        dv_print_line("%-16s %lld of %lld", "epoch", (long long)dv_json_get_integer(row, "epoch", 0),
+            (long long)dv_json_get_integer(row, "epochs", 0));
+    }
+    if (isfinite(best)) {
+        dv_print_line("%-16s %.2f %% of validation", "best accuracy", 100 * best);
+    }
+    dv_action_print_members(row, members);
+}
+
 static enum dv_status show(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
 
     enum dv_status status = dv_action_get(session, KIND, arguments[0], &row, reterr);
-    if (status == DV_OK) {
-        dv_action_print(session, row);
+    if (status == DV_OK && session->is_json) {
+        dv_print_json(dv_json_ref(row));
+    } else if (status == DV_OK) {
+        print_whole(row);
     }
     return status;
 }
@@ -73,11 +107,17 @@ static bool on_event(void *user, int64_t id, const char *type, const struct dv_j
         print_log(user, line);
         dv_json_unref(line);
     }
+    if (dv_output_is_unread()) {
+        return false;
+    }
     return !dv_text_equal(type, "status") ||
            !dv_job_has_ended(dv_json_get_string(data, "status", ""));
 }
 
-/* From the first line to the end of the job: the table of events holds them all. */
+/*
+ * From the first line to the end of the job, as long as somebody reads: the table of events holds
+ * them all.
+ */
 static enum dv_status follow_logs(
     struct dv_session *session, const char *path, struct dv_error *reterr)
 {
@@ -86,7 +126,7 @@ static enum dv_status follow_logs(
     bool has_ended = false; /* for good: an earlier end may have been resumed from */
     int64_t last_id = 0;
 
-    while (status == DV_OK && !has_ended) {
+    while (status == DV_OK && !has_ended && !dv_output_is_unread()) {
         DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
         status = dv_session_follow(session, events, &last_id, on_event, session, reterr);
         if (status == DV_OK) {

@@ -21,12 +21,6 @@ static const struct dv_command_help help = {
     .summary = "Look at trained models; get the files of one; delete it with its files.",
 };
 
-/* Of `download`; one command runs in a process. */
-static struct {
-    const char *output; /* NULL: named after the model */
-    const char *format;
-} download_options = {.format = "archive"};
-
 static void print_row(const struct dv_json *row)
 {
     double accuracy = dv_json_get_number(row, "accuracy", (double)NAN);
@@ -47,14 +41,46 @@ static enum dv_status list(
     return dv_action_list(session, KIND, print_row, reterr);
 }
 
+/* For people; --json has the architecture, the metrics and the history too. */
+static void print_whole(const struct dv_json *row)
+{
+    static const struct dv_action_member members[] = {
+        {"error", "error"},
+        {"description", "description"},
+        {"parameters", "parameters"},
+        {"FLOPs a picture", "flops"},
+        {"strategy", "strategy"},
+        {"data set", "dataset_id"},
+        {"job", "job_id"},
+        {"made", "created_at"},
+        {"hyperparameters", "hyperparameters"},
+        {"classes", "classes"},
+        {"files", "model_path"},
+        {0},
+    };
+    const char *split = dv_json_get_string(dv_json_get(row, "metrics"), "split", "");
+    double accuracy = dv_json_get_number(row, "accuracy", (double)NAN);
+
+    dv_print_line("model %s  \"%s\": %s%s", dv_json_get_string(row, "id", ""),
+        dv_json_get_string(row, "name", ""), dv_json_get_string(row, "status", ""),
+        dv_json_get_bool(row, "is_partial", false) ? " (partial)" : "");
+    if (isfinite(accuracy)) {
+        dv_print_line("%-16s %.2f %%, loss %.4f (%s)", "accuracy", 100 * accuracy,
+            dv_json_get_number(row, "loss", (double)NAN), split);
+    }
+    dv_action_print_members(row, members);
+}
+
 static enum dv_status show(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
 
     enum dv_status status = dv_action_get(session, KIND, arguments[0], &row, reterr);
-    if (status == DV_OK) {
-        dv_action_print(session, row);
+    if (status == DV_OK && session->is_json) {
+        dv_print_json(dv_json_ref(row));
+    } else if (status == DV_OK) {
+        print_whole(row);
     }
     return status;
 }
@@ -72,26 +98,29 @@ static const struct format {
     {"py", "py"},
 };
 
-static const struct format *find_format(const char *name)
+/* One command runs in a process. */
+static struct {
+    const char *output; /* NULL: named after the model */
+    const struct format *format;
+} download_options = {.format = &formats[0]};
+
+static enum dv_status take_format(void *user, const char *text, struct dv_error *reterr)
 {
+    (void)user;
     for (size_t i = 0; i < DV_ARRAY_SIZE(formats); i++) {
-        if (dv_text_equal(formats[i].name, name)) {
-            return &formats[i];
+        if (dv_text_equal(formats[i].name, text)) {
+            download_options.format = &formats[i];
+            return DV_OK;
         }
     }
-    return NULL;
+    return dv_fail(reterr, DV_INVALID,
+        "there is no format '%.40s'; there is archive, safetensors, onnx, pth, py", text);
 }
 
 static enum dv_status download(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)
 {
-    const struct format *format = find_format(download_options.format);
-
-    if (!format) {
-        return dv_fail(reterr, DV_INVALID,
-            "there is no format '%.40s'; there is archive, safetensors, onnx, pth, py",
-            download_options.format);
-    }
+    const struct format *format = download_options.format;
     DV_CLEANUP(dv_freep) char *query = dv_strprintf("/download?format=%s", format->name);
     DV_CLEANUP(dv_freep) char *path = dv_action_path(KIND, arguments[0], query, reterr);
     if (!path) {
@@ -140,7 +169,7 @@ int dv_cmd_model(int argc, char **argv)
         {.name = "format",
             .value = "F",
             .help = "of download: archive (default), safetensors or py",
-            .text = &download_options.format},
+            .take = take_format},
         {0},
     };
 

@@ -42,9 +42,10 @@ static int write_shapes(const struct request *request, const char *path)
     return DV_EXIT_DONE;
 }
 
-static bool is_in_range(int64_t value, int64_t max)
+/* 0: not given. */
+static bool is_in_range(int64_t value, int64_t min, int64_t max)
 {
-    return value >= 0 && value <= max;
+    return value == 0 || (value >= min && value <= max);
 }
 
 int dv_cmd_sample(int argc, char **argv)
@@ -80,10 +81,11 @@ int dv_cmd_sample(int argc, char **argv)
         (void)fprintf(
             stderr, "dv: there is no sample '%.80s'; there is: shapes\n", arguments.items[0]);
         result = DV_EXIT_USAGE;
-    } else if (!is_in_range(request.classes, DV_SAMPLE_CLASSES_MAX) ||
-               !is_in_range(request.count, DV_SAMPLE_COUNT_MAX) || request.seed < 0) {
-        (void)fprintf(stderr, "dv: at most %u classes and %u pictures, and no negative numbers\n",
-            DV_SAMPLE_CLASSES_MAX, DV_SAMPLE_COUNT_MAX);
+    } else if (!is_in_range(request.classes, DV_SAMPLE_CLASSES_MIN, DV_SAMPLE_CLASSES_MAX) ||
+               !is_in_range(request.count, 1, DV_SAMPLE_COUNT_MAX) || request.seed < 0) {
+        (void)fprintf(stderr,
+            "dv: there can be %u to %u classes and up to %u pictures; a seed is not negative\n",
+            DV_SAMPLE_CLASSES_MIN, DV_SAMPLE_CLASSES_MAX, DV_SAMPLE_COUNT_MAX);
         result = DV_EXIT_USAGE;
     } else {
         result = write_shapes(&request, arguments.items[1]);

@@ -37,6 +37,8 @@ static const struct dv_command_help help = {
 struct serve_options {
     struct dv_common_options common;
     const char *listen;
+    char host[HOST_SIZE]; /* what `listen` says */
+    uint16_t port;
     const char *database; /* NULL: sqlite in the data folder */
     bool is_open;
     const char *jobs_since; /* NULL: all */
@@ -90,6 +92,22 @@ static bool is_loopback(const char *host)
     return dv_text_has_prefix(host, "127.") || dv_text_equal(host, "::1");
 }
 
+/* What can be told from the options alone, before a data folder is made or looked at. */
+static enum dv_status check_options(struct serve_options *options, struct dv_error *reterr)
+{
+    if (options->running_jobs_max < 1 || options->running_jobs_max > 64) {
+        return dv_fail(reterr, DV_INVALID, "--max-running-jobs is 1 to 64");
+    }
+    enum dv_status status =
+        parse_listen(options->listen, options->host, &options->port, reterr);
+    if (status == DV_OK && options->is_open && !is_loopback(options->host)) {
+        status = dv_fail(reterr, DV_DENIED,
+            "--no-auth is taken on a loopback address only: %s can be reached by others",
+            options->host);
+    }
+    return status;
+}
+
 /* --- Putting together ------------------------------------------------------------------------- */
 
 static enum dv_status open_store(
@@ -121,16 +139,7 @@ static enum dv_status start_http(
     struct server *server, const struct serve_options *options, struct dv_error *reterr)
 {
     struct dv_http_options http = {0};
-    char host[HOST_SIZE];
 
-    enum dv_status status = parse_listen(options->listen, host, &http.port, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    if (options->is_open && !is_loopback(host)) {
-        return dv_fail(reterr, DV_DENIED,
-            "--no-auth is taken on a loopback address only: %s can be reached by others", host);
-    }
     const struct dv_api_options api = {.store = server->store,
         .supervisor = server->supervisor,
         .data_folder = server->folder.path,
@@ -139,8 +148,9 @@ static enum dv_status start_http(
         .is_open = options->is_open};
     server->api = dv_api_create(&api);
     dv_api_http_options(server->api, &http);
-    http.host = host;
-    status = dv_http_server_start(&http, &server->http, reterr);
+    http.host = options->host;
+    http.port = options->port;
+    enum dv_status status = dv_http_server_start(&http, &server->http, reterr);
     if (status == DV_OK) {
         dv_api_set_server(server->api, server->http);
     }
@@ -263,8 +273,7 @@ int dv_cmd_serve(int argc, char **argv)
         return result;
     }
     dv_free(arguments.items);
-    if (options.running_jobs_max < 1 || options.running_jobs_max > 64) {
-        (void)dv_fail(&error, DV_INVALID, "--max-running-jobs is 1 to 64");
+    if (check_options(&options, &error) != DV_OK) {
         (void)dv_command_fail(options.common.is_json, &error);
         return DV_EXIT_USAGE;
     }

@@ -21,6 +21,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define PROBLEMS_MAX 20
 #define ARENA_SIZE_MAX (64u << 20)
@@ -143,7 +144,7 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
         OPTION("set", "key=value", take_set, "a hyperparameter; may be given often"),
         OPTION("arch", "FILE.json", take_arch,
             "an architecture file, or a preset: resnet20, small_cnn, ..."),
-        OPTION("timeout", "S", take_timeout, "stop after so many seconds"),
+        OPTION("timeout", "S", take_timeout, "stop after so many seconds; 0: never"),
         OPTION("seed", "N", take_seed, "of everything random"),
         OPTION(
             "max-iterations", "N", take_max_iterations, "of strategies that try several networks"),
@@ -186,7 +187,10 @@ static void print_problems(bool is_json, const struct dv_problems *problems)
     }
     for (size_t i = 0; i < problems->count; i++) {
         const struct dv_problem *problem = &problems->items[i];
-        (void)fprintf(stderr, "dv: %s: %s%s%s\n", problem->pointer, problem->message,
+        /* A member of the request names itself in the message. */
+        bool is_deep = problem->pointer[0] && strchr(problem->pointer + 1, '/');
+        (void)fprintf(stderr, "dv: %s%s%s%s%s\n", is_deep ? problem->pointer : "",
+            is_deep ? ": " : "", problem->message,
             problem->fix && problem->fix[0] ? " Fix: " : "", problem->fix ? problem->fix : "");
     }
 }
@@ -379,7 +383,8 @@ static enum dv_status run_job(struct dv_session *session, struct request *reques
     }
     status = dv_job_follow(session, &job, reterr);
     if (status == DV_CANCELLED) {
-        dv_error_prefix(reterr, "stopped; the same command with --resume goes on from here");
+        status = dv_fail(
+            reterr, status, "stopped; the same command with --resume goes on from here");
     }
     if (status != DV_OK) {
         return status;

@@ -6,9 +6,11 @@
 #include "base/text.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct dv_common_options dv_common_options_default(void)
 {
@@ -91,6 +93,13 @@ void dv_print_line(const char *format, ...)
         (void)puts(line);
         dv_free(line);
     }
+}
+
+bool dv_output_is_unread(void)
+{
+    struct pollfd poll_fd = {.fd = STDOUT_FILENO};
+
+    return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLERR) != 0;
 }
 
 void dv_print_json(struct dv_json *value)

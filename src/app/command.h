@@ -91,4 +91,7 @@ void dv_print_line(const char *format, ...) DV_PRINTF(1, 2);
 /* One JSON value as a line on standard output, flushed. Takes the value. */
 void dv_print_json(struct dv_json *value);
 
+/* Is standard output a pipe that nobody reads any more, as that of `dv ... | head` soon is? */
+bool dv_output_is_unread(void);
+
 #endif

@@ -98,8 +98,8 @@ static void print_report(const struct dv_json *report)
             dv_json_get_string(item, "message", ""));
     }
     dv_text_size((uint64_t)dv_json_get_integer(checked, "bytes", 0), size);
-    dv_print_line("%lld data sets, %lld models with %lld versions, %lld jobs, %s: %lld findings, "
-                  "%lld left over%s%s",
+    dv_print_line("%lld data sets, %lld models with %lld versions, %lld jobs, %s: findings: %lld, "
+                  "left over: %lld%s%s",
         (long long)dv_json_get_integer(checked, "datasets", 0),
         (long long)dv_json_get_integer(checked, "models", 0),
         (long long)dv_json_get_integer(checked, "versions", 0),

@@ -59,6 +59,17 @@ static void show_status(struct dv_session *session, const char *status)
     }
 }
 
+/* The server's one error of a job is why it failed; to a person, the command says that itself. */
+static void show_log(struct dv_session *session, const struct dv_json *data)
+{
+    const char *level = dv_json_get_string(data, "level", "info");
+
+    if (session->has_events || !dv_text_equal(level, "error") ||
+        !dv_text_equal(dv_json_get_string(data, "source", ""), "server")) {
+        dv_session_say(session, level, dv_json_get_string(data, "text", ""));
+    }
+}
+
 /* One that is followed. */
 struct following {
     struct dv_session *session;
@@ -79,8 +90,7 @@ static bool on_event(void *user, int64_t id, const char *type, const struct dv_j
     if (dv_text_equal(type, "progress") || dv_text_equal(type, "metrics")) {
         show_progress(session, data, dv_text_equal(type, "metrics"));
     } else if (dv_text_equal(type, "log")) {
-        dv_session_say(session, dv_json_get_string(data, "level", "info"),
-            dv_json_get_string(data, "text", ""));
+        show_log(session, data);
     } else if (dv_text_equal(type, "status")) {
         const char *status = dv_json_get_string(data, "status", "");
         show_status(session, status);

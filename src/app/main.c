@@ -86,7 +86,9 @@ int main(int argc, char **argv)
 
     int result = run(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && result == DV_EXIT_DONE) {
-        (void)fputs("dv: standard output cannot be written\n", stderr);
+        if (!dv_output_is_unread()) {
+            (void)fputs("dv: standard output cannot be written\n", stderr);
+        }
         result = DV_EXIT_FAILED;
     }
     return result;

@@ -67,7 +67,7 @@ enum dv_status dv_model_resolve(struct dv_session *session, const char *argument
     if (session->server) {
         return dv_fail(reterr, DV_UNSUPPORTED,
             "the files of a model on another server are not at hand: `dv model download` gets "
-            "them");
+            "them, as a ZIP to be unpacked");
     }
     DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
     enum dv_status status = dv_action_get(session, "models", argument, &row, reterr);

@@ -63,6 +63,7 @@ void dv_session_say(struct dv_session *session, const char *level, const char *t
         DV_CLEANUP(dv_freep) char *line = dv_strdup(text);
         dv_text_make_printable(line);
         dv_progress_view_end(&session->view);
+        (void)fflush(stdout); /* where both go to one file, it has them in their order */
         (void)fprintf(stderr, "%s\n", line);
     }
 }

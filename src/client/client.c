@@ -52,7 +52,7 @@ enum dv_status dv_client_create(const struct dv_client_options *options,
     for (size_t size = strlen(client->url); size > 0 && client->url[size - 1] == '/'; size--) {
         client->url[size - 1] = '\0';
     }
-    if (options->token) {
+    if (options->token && options->token[0]) {
         client->authorization = dv_strprintf("Authorization: Bearer %s", options->token);
     }
     client->interrupt_fd = options->interrupt_fd;
@@ -209,6 +209,10 @@ static enum dv_status read_problem(
     const char *detail = dv_json_get_string(problem, "detail", "no reason given");
     const struct dv_json *first = dv_json_at(dv_json_get(problem, "errors"), 0);
     const char *fix = dv_json_get_string(first, "fix", "");
+    if (code == 401 && !exchange->client->authorization) {
+        return dv_fail(
+            reterr, status, "%s wants a token: set DV_TOKEN to one", exchange->client->url);
+    }
     return fix[0] ? dv_fail(reterr, status, "%s Fix: %s.", detail, fix)
                   : dv_fail(reterr, status, "%s", detail);
 }

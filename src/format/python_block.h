@@ -7,10 +7,11 @@
  * expression that makes it. Only python_source.c uses this.
  */
 
+#include "spec/arch.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-struct dv_arch;
 struct dv_buffer;
 struct dv_graph;
 
@@ -18,6 +19,8 @@ enum dv_python_block {
     DV_PYTHON_BLOCK_CONV,
     DV_PYTHON_BLOCK_RESIDUAL,
     DV_PYTHON_BLOCK_BOTTLENECK,
+    DV_PYTHON_BLOCK_MBCONV,
+    DV_PYTHON_BLOCK_DWSEP,
     DV_PYTHON_BLOCK_LINEAR, /* nn.Linear and a norm, in an nn.Sequential with their names */
 };
 
@@ -39,6 +42,9 @@ bool dv_python_block_match(const struct dv_arch *arch, const struct dv_graph *gr
 /* Append the expression, "ConvBlock(3, 32)", for a row that dv_python_block_match() gave. */
 void dv_python_block_write(const struct dv_arch *arch, const struct dv_graph *graph,
     const struct dv_python_row *row, struct dv_buffer *buffer);
+
+/* "nn.SiLU"; "None" for none. */
+const char *dv_python_activation_module(enum dv_activation act);
 
 /* The Python text of a block's class; NULL for one that needs none. */
 const char *dv_python_block_class(enum dv_python_block block);

@@ -243,7 +243,8 @@ static bool is_own_name(const char *name)
 /* Has this node a module of its own? Its name is the path to it. */
 static bool has_module(const struct dv_node *node)
 {
-    return node->op == DV_NODE_CONV || node->op == DV_NODE_BATCH_NORM || node->op == DV_NODE_LINEAR;
+    return node->op == DV_NODE_CONV || node->op == DV_NODE_BATCH_NORM ||
+           node->op == DV_NODE_GROUP_NORM || node->op == DV_NODE_LINEAR;
 }
 
 static void write_node_module(const struct writer *writer, uint32_t index)
@@ -258,6 +259,8 @@ static void write_node_module(const struct writer *writer, uint32_t index)
             node->groups, bias);
     } else if (node->op == DV_NODE_LINEAR) {
         dv_buffer_printf(writer->buffer, "nn.Linear(%u, %u%s)", shape[1], shape[0], bias);
+    } else if (node->op == DV_NODE_GROUP_NORM) {
+        dv_buffer_printf(writer->buffer, "nn.GroupNorm(%u, %u)", node->groups, shape[0]);
     } else {
         dv_buffer_printf(
             writer->buffer, "nn.BatchNorm%ud(%u)", writer->is_flat[index] ? 1u : 2u, shape[0]);
@@ -327,6 +330,35 @@ static void write_values(
     }
 }
 
+static const char *activation_function(enum dv_activation act)
+{
+    static const char *const names[DV_ACT_COUNT] = {
+        [DV_ACT_NONE] = "",
+        [DV_ACT_RELU] = "F.relu",
+        [DV_ACT_RELU6] = "F.relu6",
+        [DV_ACT_LEAKY_RELU] = "F.leaky_relu",
+        [DV_ACT_SILU] = "F.silu",
+        [DV_ACT_GELU] = "F.gelu",
+        [DV_ACT_HARDSWISH] = "F.hardswish",
+        [DV_ACT_SIGMOID] = "torch.sigmoid",
+        [DV_ACT_HARDSIGMOID] = "F.hardsigmoid",
+    };
+
+    assert(act < DV_ACT_COUNT);
+
+    return names[act];
+}
+
+static void write_pad_shortcut(const struct writer *writer, const struct dv_node *node)
+{
+    uint32_t inputs = writer->graph->nodes[node->inputs[0]].shape.channels;
+
+    dv_buffer_append_text(writer->buffer, "F.pad(");
+    write_value(writer, node->inputs[0]);
+    dv_buffer_printf(writer->buffer, "[:, :, ::%u, ::%u], (0, 0, 0, 0, 0, %u))", node->stride,
+        node->stride, node->shape.channels - inputs);
+}
+
 /* function(value, a, b, c): the operations without weights. */
 static void write_operation(const struct writer *writer, const struct dv_node *node)
 {
@@ -362,9 +394,23 @@ static void write_operation(const struct writer *writer, const struct dv_node *n
         write_value(writer, node->inputs[0]);
         dv_buffer_append_text(buffer, ", 1)");
         return;
+    case DV_NODE_SCALE:
+        write_values(writer, node, " * ");
+        return;
+    case DV_NODE_DROP_PATH:
+        write_value(writer, node->inputs[0]);
+        dv_buffer_append_text(buffer, " * F.dropout(");
+        write_value(writer, node->inputs[0]);
+        dv_buffer_append_text(buffer, ".new_ones(len(");
+        write_value(writer, node->inputs[0]);
+        dv_buffer_printf(buffer, "), 1, 1, 1), %.9g, self.training)", node->drop);
+        return;
+    case DV_NODE_PAD_SHORTCUT:
+        write_pad_shortcut(writer, node);
+        return;
     default:
         assert(node->op == DV_NODE_ACTIVATION);
-        dv_buffer_append_text(buffer, node->act == DV_ACT_RELU ? "F.relu(" : "(");
+        dv_buffer_printf(buffer, "%s(", activation_function(node->act));
         write_value(writer, node->inputs[0]);
         dv_buffer_append_text(buffer, ")");
         return;
@@ -403,6 +449,31 @@ static void write_step(const struct writer *writer, const struct step *step)
 }
 
 /* --- The file ------------------------------------------------------------------------------ */
+
+/* What the blocks' classes are given, where a block has it. */
+static void write_helpers(const struct writer *writer)
+{
+    const char *helpers[] = {NULL, NULL, NULL, NULL, NULL}; /* in the order of the file */
+
+    for (uint32_t i = 0; i < writer->step_count; i++) {
+        const struct step *step = &writer->steps[i];
+        if (!step->is_block || step->row.block == DV_PYTHON_BLOCK_LINEAR) {
+            continue;
+        }
+        const struct dv_arch_row *row = &writer->source->arch->rows[step->row.row];
+        helpers[0] = dv_python_unit;
+        helpers[1] = row->norm == DV_NORM_GROUP ? dv_python_group_norm : helpers[1];
+        helpers[2] = row->se > 0 ? dv_python_gate : helpers[2];
+        for (uint32_t j = step->row.first; j <= step->row.last; j++) {
+            enum dv_node_op op = writer->graph->nodes[j].op;
+            helpers[3] = op == DV_NODE_DROP_PATH ? dv_python_drop_path : helpers[3];
+            helpers[4] = op == DV_NODE_PAD_SHORTCUT ? dv_python_pad_shortcut : helpers[4];
+        }
+    }
+    for (size_t i = 0; i < DV_ARRAY_SIZE(helpers); i++) {
+        dv_buffer_append_text(writer->buffer, helpers[i] ? helpers[i] : "");
+    }
+}
 
 static void write_classes(const struct writer *writer)
 {
@@ -475,6 +546,7 @@ enum dv_status dv_python_source_write(
     dv_buffer_append_text(buffer, dv_python_intro);
     write_constants(source, buffer);
     dv_buffer_append_text(buffer, dv_python_weights);
+    write_helpers(&writer);
     write_classes(&writer);
     write_network(&writer);
     dv_buffer_append_text(buffer, dv_python_read);

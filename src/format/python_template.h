@@ -10,6 +10,11 @@
 extern const char dv_python_intro[];   /* docstring and imports */
 extern const char dv_python_weights[]; /* load_weights() */
 extern const char dv_python_place[];   /* place(), at(): only for rows written node by node */
+extern const char dv_python_unit[];    /* convolution(), made(): for every block's class */
+extern const char dv_python_group_norm[];   /* group_norm(), and what else a block is given */
+extern const char dv_python_gate[];         /* SqueezeExcitation */
+extern const char dv_python_drop_path[];    /* DropPath */
+extern const char dv_python_pad_shortcut[]; /* PadShortcut */
 extern const char dv_python_read[];    /* read_picture() */
 extern const char dv_python_stretch[]; /* resize(), one of three */
 extern const char dv_python_crop[];

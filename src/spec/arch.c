@@ -133,19 +133,16 @@ static bool read_op(struct reader *reader, const struct dv_json *json, enum dv_a
     const char *text = dv_json_to_string(value, NULL);
     const char *pointer = dv_check_pointer(reader->arena, reader->place.pointer, "op");
     const char *names[DV_ARCH_OP_COUNT];
-    bool is_later = false;
 
-    if (text && dv_arch_op_parse(text, ret_op, &is_later)) {
+    if (text && dv_arch_op_parse(text, ret_op)) {
         return true;
     }
     for (size_t i = 0; i < DV_ARCH_OP_COUNT; i++) {
         names[i] = dv_arch_op_name((enum dv_arch_op)i);
     }
     const char *nearest = dv_check_nearest(text ? text : "", names, DV_ARRAY_SIZE(names));
-    const char *fix = dv_arena_printf(reader->arena, "set %s.op=\"%s\"", reader->place.name,
-        is_later  ? "residual"
-        : nearest ? nearest
-                  : "conv");
+    const char *fix = dv_arena_printf(
+        reader->arena, "set %s.op=\"%s\"", reader->place.name, nearest ? nearest : "conv");
     const char *legal = dv_check_list(reader->arena, names, DV_ARRAY_SIZE(names));
     if (!value) {
         dv_problems_add(reader->place.problems, "E_FIELD", pointer, fix,
@@ -154,9 +151,6 @@ static bool read_op(struct reader *reader, const struct dv_json *json, enum dv_a
         dv_problems_add(reader->place.problems, "E_TYPE", pointer, fix,
             "%sop must be a string, found %s. Legal: %s.", reader->place.where,
             dv_json_type_name(value), legal);
-    } else if (is_later) {
-        dv_problems_add(reader->place.problems, "E_UNSUPPORTED", pointer, fix,
-            "%sop %s is not in this version yet. Legal: %s.", reader->place.where, text, legal);
     } else {
         dv_problems_add(reader->place.problems, "E_VALUE", pointer, fix,
             "%sthere is no op \"%s\". Legal: %s.", reader->place.where,
@@ -387,6 +381,8 @@ static void read_layers(struct reader *reader)
 
     reader->arch->rows = dv_arena_array(reader->arena, count, sizeof(struct dv_arch_row));
     reader->arch->row_count = (uint32_t)count;
+    reader->arch->notes =
+        dv_arena_array(reader->arena, DV_ARCH_ROW_NOTES_MAX * count, sizeof(char *));
     for (size_t i = 0; i < count && !reader->place.problems->has_more; i++) {
         reader->index = (uint32_t)i;
         read_row(reader, dv_json_at(reader->layers, i));
@@ -491,6 +487,8 @@ enum dv_status dv_arch_parse(const struct dv_json *json, struct dv_arena *arena,
 
     size_t count_before = problems->count;
     reader.arch = dv_arena_alloc(arena, sizeof(*reader.arch));
+    reader.place.arena = arena;
+    reader.place.arch = reader.arch;
     if (dv_json_is_string(json)) {
         const char *name = dv_json_to_string(json, "");
         preset = dv_preset_make(name);

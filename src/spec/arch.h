@@ -6,9 +6,9 @@
  * The architecture file: a list of keyed rows, {"name": "...", "layers": [row, ...]}. Reads it,
  * checks every field, fills in defaults. What the rows become is spec/graph.h.
  *
- * A row that names no `from` takes the row before it. Blocks (`residual`, `bottleneck`) hold their
- * own skip connection. Fields, legal values and defaults: one table in arch_field.c, which also
- * makes the error messages. docs/architecture-file.md is the reference for people.
+ * A row that names no `from` takes the row before it. Blocks (`residual`, `bottleneck`, `mbconv`)
+ * hold their own skip connection. Fields, legal values and defaults: one table in arch_field.c,
+ * which also makes the error messages. docs/architecture-file.md is the reference for people.
  */
 
 #include "base/status.h"
@@ -28,6 +28,8 @@ enum dv_arch_op {
     DV_ARCH_CONV,
     DV_ARCH_RESIDUAL,
     DV_ARCH_BOTTLENECK,
+    DV_ARCH_MBCONV, /* expand, depthwise, project: MobileNetV2, EfficientNet */
+    DV_ARCH_DWSEP,  /* depthwise, pointwise: MobileNet */
     DV_ARCH_POOL,
     DV_ARCH_GLOBAL_POOL,
     DV_ARCH_ADD,
@@ -38,7 +40,13 @@ enum dv_arch_op {
     DV_ARCH_OP_COUNT,
 };
 
-enum dv_norm { DV_NORM_BATCH, DV_NORM_NONE };
+enum dv_norm { DV_NORM_BATCH, DV_NORM_GROUP, DV_NORM_NONE };
+
+/* What stands beside a block whose input and output differ in shape. */
+enum dv_shortcut {
+    DV_SHORTCUT_CONV, /* 1x1 convolution and norm */
+    DV_SHORTCUT_PAD,  /* every stride-th place, zeros for new channels; no parameters */
+};
 
 #define DV_LEAKY_RELU_SLOPE 0.01f
 
@@ -70,11 +78,13 @@ struct dv_arch_row {
     uint32_t stride;
     uint32_t padding;
     uint32_t groups;
-    uint32_t expand; /* bottleneck: out / expand channels inside */
+    uint32_t expand; /* bottleneck: out / expand channels inside; mbconv: input * expand */
+    double se;       /* squeeze-and-excitation: hidden to block channels; 0: none */
     enum dv_norm norm;
     enum dv_activation act;
-    enum dv_pooling pooling;
-    double drop;
+    enum dv_pooling pooling; /* conv: 2x2 after the last repeat */
+    enum dv_shortcut shortcut;
+    double drop; /* of values; residual, bottleneck, mbconv: of whole branches */
 };
 
 #define DV_ARCH_FROM_INPUT UINT32_MAX
@@ -83,12 +93,14 @@ struct dv_arch {
     const char *name;
     struct dv_arch_row *rows;
     uint32_t row_count;
+    const char **notes; /* what was read as something else: "\"s3\".act=silu, written swish" */
+    uint32_t note_count;
 };
 
 /*
  * Read an architecture. `json` is the object itself, or a string that names a preset
- * (spec/preset.h). A row of an op or with a value that this version does not have is a problem
- * that says so. On DV_INVALID `problems` says what is wrong, in the order of the file.
+ * (spec/preset.h). Other people's words for an op or a value of ours ("swish") are taken, with a
+ * note. On DV_INVALID `problems` says what is wrong, in the order of the file.
  */
 DV_MUST_CHECK enum dv_status dv_arch_parse(const struct dv_json *json, struct dv_arena *arena,
     struct dv_problems *problems, struct dv_arch **ret_arch, struct dv_error *reterr);

@@ -10,55 +10,75 @@
 
 /* clang-format off */
 #define OP(name) (1u << DV_ARCH_##name)
-#define BLOCKS (OP(RESIDUAL) | OP(BOTTLENECK))
+#define SKIPS (OP(RESIDUAL) | OP(BOTTLENECK))
+#define BLOCKS (SKIPS | OP(MBCONV) | OP(DWSEP))
 #define AT(member) offsetof(struct dv_arch_row, member)
 #define OUT_MAX 1048576 /* keeps products of sizes far inside 64 bits; no budget */
 
+/* The first word for a value is ours. */
 static const struct dv_arch_word norms[] = {
-    {"batch", DV_NORM_BATCH}, {"none", DV_NORM_NONE}, {"group", DV_ARCH_WORD_LATER}, {NULL, 0},
+    {"batch", DV_NORM_BATCH, false}, {"group", DV_NORM_GROUP, false}, {"none", DV_NORM_NONE, false},
+    {"bn", DV_NORM_BATCH, true}, {"batchnorm", DV_NORM_BATCH, true}, {"batch_norm", DV_NORM_BATCH, true},
+    {"gn", DV_NORM_GROUP, true}, {"groupnorm", DV_NORM_GROUP, true}, {"group_norm", DV_NORM_GROUP, true},
+    {NULL, 0, false},
 };
 static const struct dv_arch_word activations[] = {
-    {"none", DV_ACT_NONE}, {"relu", DV_ACT_RELU}, {"relu6", DV_ARCH_WORD_LATER},
-    {"silu", DV_ARCH_WORD_LATER}, {"gelu", DV_ARCH_WORD_LATER}, {"hardswish", DV_ARCH_WORD_LATER},
-    {"leaky_relu", DV_ARCH_WORD_LATER}, {NULL, 0},
+    {"none", DV_ACT_NONE, false}, {"relu", DV_ACT_RELU, false}, {"relu6", DV_ACT_RELU6, false},
+    {"silu", DV_ACT_SILU, false}, {"gelu", DV_ACT_GELU, false}, {"hardswish", DV_ACT_HARDSWISH, false},
+    {"leaky_relu", DV_ACT_LEAKY_RELU, false},
+    {"swish", DV_ACT_SILU, true}, {"hard_swish", DV_ACT_HARDSWISH, true},
+    {"leakyrelu", DV_ACT_LEAKY_RELU, true}, {"identity", DV_ACT_NONE, true}, {NULL, 0, false},
 };
 static const struct dv_arch_word poolings[] = {
-    {"max", DV_POOLING_MAX}, {"avg", DV_POOLING_AVG}, {NULL, 0},
+    {"max", DV_POOLING_MAX, false}, {"avg", DV_POOLING_AVG, false},
+    {"average", DV_POOLING_AVG, true}, {"mean", DV_POOLING_AVG, true}, {NULL, 0, false},
+};
+static const struct dv_arch_word poolings_after[] = {
+    {"none", DV_POOLING_NONE, false}, {"max", DV_POOLING_MAX, false}, {"avg", DV_POOLING_AVG, false},
+    {"average", DV_POOLING_AVG, true}, {"mean", DV_POOLING_AVG, true}, {NULL, 0, false},
 };
 static const struct dv_arch_word shortcuts[] = {
-    {"conv", 0}, {"pad", DV_ARCH_WORD_LATER}, {NULL, 0},
+    {"conv", DV_SHORTCUT_CONV, false}, {"pad", DV_SHORTCUT_PAD, false}, {NULL, 0, false},
 };
 
+#define INTEGER DV_ARCH_FIELD_INTEGER
+#define NUMBER DV_ARCH_FIELD_NUMBER
+#define CHOICE DV_ARCH_FIELD_CHOICE
+#define ALL DV_ARCH_LEGAL_ALL
+#define ODD DV_ARCH_LEGAL_ODD
+#define OR_ZERO DV_ARCH_LEGAL_OR_ZERO
+
 const struct dv_arch_field dv_arch_fields[] = {
-    {"repeat",   DV_ARCH_FIELD_INTEGER, OP(CONV) | BLOCKS,              1, 1000,    false, NULL, AT(repeat),  NULL},
-    {"out",      DV_ARCH_FIELD_INTEGER, OP(CONV) | BLOCKS | OP(LINEAR), 0, OUT_MAX, false, NULL, AT(out),     NULL},
-    {"kernel",   DV_ARCH_FIELD_INTEGER, OP(CONV) | OP(POOL),            1, 11,      false, NULL, AT(kernel),  NULL},
-    {"kernel",   DV_ARCH_FIELD_INTEGER, BLOCKS,                         1, 11,      true,  NULL, AT(kernel),  NULL},
-    {"stride",   DV_ARCH_FIELD_INTEGER, OP(CONV) | BLOCKS,              1, 2,       false, NULL, AT(stride),  NULL},
-    {"stride",   DV_ARCH_FIELD_INTEGER, OP(POOL),                       1, 11,      false, NULL, AT(stride),  NULL},
-    {"padding",  DV_ARCH_FIELD_INTEGER, OP(CONV),                       0, 11,      false, NULL, AT(padding), NULL},
-    {"padding",  DV_ARCH_FIELD_INTEGER, OP(POOL),                       0, 5,       false, NULL, AT(padding), NULL},
-    {"groups",   DV_ARCH_FIELD_INTEGER, OP(CONV) | BLOCKS,              1, OUT_MAX, false, NULL, AT(groups),  NULL},
-    {"expand",   DV_ARCH_FIELD_INTEGER, OP(BOTTLENECK),                 1, 8,       false, NULL, AT(expand),  NULL},
-    {"se",       DV_ARCH_FIELD_LATER,   BLOCKS,                         0, 0,       false, NULL, 0, "squeeze-and-excitation"},
-    {"norm",     DV_ARCH_FIELD_CHOICE,  OP(CONV) | BLOCKS | OP(LINEAR), 0, 0,       false, norms, AT(norm),   NULL},
-    {"act",      DV_ARCH_FIELD_CHOICE,  OP(CONV) | BLOCKS | OP(LINEAR) | OP(ADD) | OP(CONCAT),
-                                                                        0, 0,       false, activations, AT(act), NULL},
-    {"pool",     DV_ARCH_FIELD_CHOICE,  OP(POOL) | OP(GLOBAL_POOL),     0, 0,       false, poolings, AT(pooling), NULL},
-    {"pool",     DV_ARCH_FIELD_LATER,   OP(CONV),                       0, 0,       false, NULL, 0, "pooling after a conv"},
-    {"drop",     DV_ARCH_FIELD_NUMBER,  OP(DROPOUT) | OP(LINEAR),       0, 0.9,     false, NULL, AT(drop),    NULL},
-    {"drop",     DV_ARCH_FIELD_LATER,   BLOCKS,                         0, 0,       false, NULL, 0, "stochastic depth"},
-    {"shortcut", DV_ARCH_FIELD_CHOICE,  BLOCKS,                         0, 0,       false, shortcuts, 0,      NULL},
+    {"repeat",   INTEGER, OP(CONV) | BLOCKS,                    1, 1000,    ALL,     NULL, AT(repeat)},
+    {"out",      INTEGER, OP(CONV) | BLOCKS | OP(LINEAR),       0, OUT_MAX, ALL,     NULL, AT(out)},
+    {"kernel",   INTEGER, OP(CONV) | OP(POOL),                  1, 11,      ALL,     NULL, AT(kernel)},
+    {"kernel",   INTEGER, BLOCKS,                               1, 11,      ODD,     NULL, AT(kernel)},
+    {"stride",   INTEGER, OP(CONV) | BLOCKS,                    1, 2,       ALL,     NULL, AT(stride)},
+    {"stride",   INTEGER, OP(POOL),                             1, 11,      ALL,     NULL, AT(stride)},
+    {"padding",  INTEGER, OP(CONV),                             0, 11,      ALL,     NULL, AT(padding)},
+    {"padding",  INTEGER, OP(POOL),                             0, 5,       ALL,     NULL, AT(padding)},
+    {"groups",   INTEGER, OP(CONV) | SKIPS,                     1, OUT_MAX, ALL,     NULL, AT(groups)},
+    {"expand",   INTEGER, OP(BOTTLENECK) | OP(MBCONV),          1, 8,       ALL,     NULL, AT(expand)},
+    {"se",       NUMBER,  SKIPS | OP(MBCONV),                   0.0625, 0.5, OR_ZERO, NULL, AT(se)},
+    {"norm",     CHOICE,  OP(CONV) | BLOCKS | OP(LINEAR),       0, 0,       ALL,     norms, AT(norm)},
+    {"act",      CHOICE,  OP(CONV) | BLOCKS | OP(LINEAR) | OP(ADD) | OP(CONCAT),
+                                                                0, 0,       ALL,     activations, AT(act)},
+    {"pool",     CHOICE,  OP(POOL) | OP(GLOBAL_POOL),           0, 0,       ALL,     poolings, AT(pooling)},
+    {"pool",     CHOICE,  OP(CONV),                             0, 0,       ALL,     poolings_after, AT(pooling)},
+    {"drop",     NUMBER,  OP(DROPOUT) | OP(LINEAR) | SKIPS | OP(MBCONV),
+                                                                0, 0.9,     ALL,     NULL, AT(drop)},
+    {"shortcut", CHOICE,  SKIPS,                                0, 0,       ALL,     shortcuts, AT(shortcut)},
 };
 /* clang-format on */
 const size_t dv_arch_field_count = DV_ARRAY_SIZE(dv_arch_fields);
 _Static_assert(DV_ARRAY_SIZE(dv_arch_fields) <= 32, "dv_arch_parse keeps a bit for each");
-_Static_assert(offsetof(struct dv_arch_row, name) == 0, "offset 0 means: stored nowhere");
 
 static const char *const op_names[] = {
     [DV_ARCH_CONV] = "conv",
     [DV_ARCH_RESIDUAL] = "residual",
     [DV_ARCH_BOTTLENECK] = "bottleneck",
+    [DV_ARCH_MBCONV] = "mbconv",
+    [DV_ARCH_DWSEP] = "dwsep",
     [DV_ARCH_POOL] = "pool",
     [DV_ARCH_GLOBAL_POOL] = "global_pool",
     [DV_ARCH_ADD] = "add",
@@ -69,8 +89,6 @@ static const char *const op_names[] = {
 };
 _Static_assert(DV_ARRAY_SIZE(op_names) == DV_ARCH_OP_COUNT, "an op without a name");
 
-static const char *const later_ops[] = {"mbconv", "dwsep"};
-
 const char *dv_arch_op_name(enum dv_arch_op op)
 {
     assert(op < DV_ARCH_OP_COUNT);
@@ -78,12 +96,8 @@ const char *dv_arch_op_name(enum dv_arch_op op)
     return op_names[op];
 }
 
-bool dv_arch_op_parse(const char *text, enum dv_arch_op *ret_op, bool *ret_is_later)
+bool dv_arch_op_parse(const char *text, enum dv_arch_op *ret_op)
 {
-    *ret_is_later = false;
-    for (size_t i = 0; i < DV_ARRAY_SIZE(later_ops); i++) {
-        *ret_is_later = *ret_is_later || dv_text_equal_nocase(text, later_ops[i]);
-    }
     for (size_t i = 0; i < DV_ARRAY_SIZE(op_names); i++) {
         if (dv_text_equal_nocase(text, op_names[i])) {
             *ret_op = (enum dv_arch_op)i;
@@ -121,7 +135,7 @@ size_t dv_arch_field_names(enum dv_arch_op op, const char **ret_names, size_t co
     ret_names[2] = "from";
     for (size_t i = 0; i < dv_arch_field_count; i++) {
         const struct dv_arch_field *field = &dv_arch_fields[i];
-        if ((field->ops & (1u << op)) && field->type != DV_ARCH_FIELD_LATER) {
+        if (field->ops & (1u << op)) {
             assert(count < count_max);
             ret_names[count++] = field->name;
         }
@@ -133,8 +147,7 @@ uint32_t dv_arch_field_get(const struct dv_arch_field *field, const struct dv_ar
 {
     uint32_t value;
 
-    assert(field->offset > 0);
-    assert(field->type == DV_ARCH_FIELD_INTEGER || field->type == DV_ARCH_FIELD_CHOICE);
+    assert(field->type != DV_ARCH_FIELD_NUMBER);
 
     memcpy(&value, (const char *)row + field->offset, sizeof(value));
     return value;
@@ -144,8 +157,25 @@ void dv_arch_field_set(const struct dv_arch_field *field, struct dv_arch_row *ro
 {
     _Static_assert(sizeof(enum dv_norm) == sizeof(value), "enums are kept as 32 bits");
 
-    assert(field->offset > 0);
-    assert(field->type == DV_ARCH_FIELD_INTEGER || field->type == DV_ARCH_FIELD_CHOICE);
+    assert(field->type != DV_ARCH_FIELD_NUMBER);
+
+    memcpy((char *)row + field->offset, &value, sizeof(value));
+}
+
+double dv_arch_field_get_number(const struct dv_arch_field *field, const struct dv_arch_row *row)
+{
+    double value;
+
+    assert(field->type == DV_ARCH_FIELD_NUMBER);
+
+    memcpy(&value, (const char *)row + field->offset, sizeof(value));
+    return value;
+}
+
+void dv_arch_field_set_number(
+    const struct dv_arch_field *field, struct dv_arch_row *row, double value)
+{
+    assert(field->type == DV_ARCH_FIELD_NUMBER);
 
     memcpy((char *)row + field->offset, &value, sizeof(value));
 }
@@ -170,7 +200,7 @@ struct dv_arch_row dv_arch_row_default(enum dv_arch_op op)
                   : op == DV_ARCH_POOL ? 2
                                        : 0,
         .groups = is_conv ? 1 : 0,
-        .expand = op == DV_ARCH_BOTTLENECK ? 4 : 0,
+        .expand = op == DV_ARCH_BOTTLENECK || op == DV_ARCH_MBCONV ? 4 : 0,
         .norm = is_conv ? DV_NORM_BATCH : DV_NORM_NONE,
         .act = is_conv ? DV_ACT_RELU : DV_ACT_NONE,
         .pooling = op == DV_ARCH_POOL          ? DV_POOLING_MAX

@@ -24,16 +24,22 @@ enum dv_arch_field_type {
     DV_ARCH_FIELD_INTEGER,
     DV_ARCH_FIELD_NUMBER,
     DV_ARCH_FIELD_CHOICE,
-    DV_ARCH_FIELD_LATER, /* a known word of a version to come: only its neutral value is taken */
 };
 
-#define DV_ARCH_WORD_LATER (-1)
 #define DV_ARCH_WORDS_MAX 8
 
 /* One legal word of a choice; the list ends with a NULL text. */
 struct dv_arch_word {
     const char *text;
-    int value; /* of the enum, or DV_ARCH_WORD_LATER */
+    int value;     /* of the enum */
+    bool is_alias; /* what others call it: taken, with a note, and never written */
+};
+
+/* Which numbers between minimum and maximum are legal. */
+enum dv_arch_legal {
+    DV_ARCH_LEGAL_ALL,
+    DV_ARCH_LEGAL_ODD,
+    DV_ARCH_LEGAL_OR_ZERO, /* all, and 0, which is below the minimum */
 };
 
 struct dv_arch_field {
@@ -41,10 +47,9 @@ struct dv_arch_field {
     enum dv_arch_field_type type;
     uint32_t ops; /* bits 1 << op */
     double minimum, maximum;
-    bool is_odd;
+    enum dv_arch_legal legal;
     const struct dv_arch_word *words;
-    size_t offset;     /* in struct dv_arch_row; 0 (its name): stored nowhere */
-    const char *later; /* what a LATER field would do */
+    size_t offset; /* in struct dv_arch_row */
 };
 
 extern const struct dv_arch_field dv_arch_fields[];
@@ -54,15 +59,18 @@ extern const size_t dv_arch_field_count;
 const struct dv_arch_field *dv_arch_field_find(
     const char *name, enum dv_arch_op op, bool *ret_is_known);
 
-/* Names of the fields that `op` takes in this version, "name", "op" and "from" first. */
+/* Names of the fields that `op` takes, "name", "op" and "from" first. */
 size_t dv_arch_field_names(enum dv_arch_op op, const char **ret_names, size_t count_max);
 #define DV_ARCH_FIELD_NAMES_MAX 20
 
 /* Integers and choices are kept as 32 bits, numbers as double. */
 uint32_t dv_arch_field_get(const struct dv_arch_field *field, const struct dv_arch_row *row);
 void dv_arch_field_set(const struct dv_arch_field *field, struct dv_arch_row *row, uint32_t value);
+double dv_arch_field_get_number(const struct dv_arch_field *field, const struct dv_arch_row *row);
+void dv_arch_field_set_number(
+    const struct dv_arch_field *field, struct dv_arch_row *row, double value);
 
-/* The word of a choice's value in this version. */
+/* The word of a choice's value. */
 const char *dv_arch_field_word(const struct dv_arch_field *field, int value);
 
 /* A row with all defaults but those that follow from the kernel. */
@@ -71,8 +79,8 @@ struct dv_arch_row dv_arch_row_default(enum dv_arch_op op);
 /* Fill in the stride and the padding that follow from the kernel where they were not given. */
 void dv_arch_row_derive(struct dv_arch_row *row, bool has_stride, bool has_padding);
 
-/* False for an op of a later version or of none; `*ret_is_later` tells which. */
-bool dv_arch_op_parse(const char *text, enum dv_arch_op *ret_op, bool *ret_is_later);
+/* False where there is no such op. */
+bool dv_arch_op_parse(const char *text, enum dv_arch_op *ret_op);
 
 /* Where a row stands, in the words of its problems. */
 struct dv_arch_place {
@@ -80,7 +88,12 @@ struct dv_arch_place {
     const char *pointer; /* "/layers/3" */
     const char *where;   /* "layers[3] \"s2\": " */
     const char *name;    /* for fixes: "s2", or "layers[3]" where it has none that is legal */
+    struct dv_arena *arena; /* of the architecture */
+    struct dv_arch *arch;   /* gets the notes */
 };
+
+/* At most one a field of a row that was read; dv_arch_parse() makes room for that many. */
+#define DV_ARCH_ROW_NOTES_MAX 3 /* norm, act, pool: the choices that have aliases */
 
 /* Read the member `key` of a row, put it where it belongs. False: reported as a problem. */
 bool dv_arch_field_read(const struct dv_arch_place *place, const struct dv_json *json,
@@ -92,7 +105,8 @@ struct dv_json *dv_arch_row_to_json(
 
 static inline bool dv_arch_op_is_block(enum dv_arch_op op)
 {
-    return op == DV_ARCH_RESIDUAL || op == DV_ARCH_BOTTLENECK;
+    return op == DV_ARCH_RESIDUAL || op == DV_ARCH_BOTTLENECK || op == DV_ARCH_MBCONV ||
+           op == DV_ARCH_DWSEP;
 }
 
 static inline bool dv_arch_op_is_join(enum dv_arch_op op)

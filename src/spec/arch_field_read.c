@@ -52,36 +52,23 @@ static bool read_other(const struct dv_arch_place *place, const struct dv_json *
     return false;
 }
 
-static bool read_later(const struct dv_arch_place *place, const struct dv_arch_field *field,
-    const struct dv_json *value)
-{
-    struct dv_arena *arena = place->problems->arena;
-
-    if (is_neutral(value, field->name)) {
-        return true;
-    }
-    dv_problems_add(place->problems, "E_UNSUPPORTED",
-        dv_check_pointer(arena, place->pointer, field->name),
-        dv_arena_printf(arena, "remove \"%s\"", field->name),
-        "%s%s=%s: %s is not in this version yet.", place->where, field->name,
-        dv_check_value(arena, value), field->later);
-    return false;
-}
-
-/* "0 to 0.9", "1, 3, 5, 7, 9, 11". */
+/* "0 to 0.9", "odd, 1 to 11". */
 static const char *legal_numbers(struct dv_arena *arena, const struct dv_arch_field *field)
 {
-    if (field->is_odd) {
-        return dv_arena_printf(arena, "odd, %s to %s", dv_check_number(arena, field->minimum),
-            dv_check_number(arena, field->maximum));
-    }
-    return dv_arena_printf(arena, "%s to %s", dv_check_number(arena, field->minimum),
-        dv_check_number(arena, field->maximum));
+    static const char *const but[] = {[DV_ARCH_LEGAL_ALL] = "",
+        [DV_ARCH_LEGAL_ODD] = "odd, ",
+        [DV_ARCH_LEGAL_OR_ZERO] = "0, or "};
+
+    return dv_arena_printf(arena, "%s%s to %s", but[field->legal],
+        dv_check_number(arena, field->minimum), dv_check_number(arena, field->maximum));
 }
 
 /* The legal number nearest to `value`. */
 static double nearest_legal(const struct dv_arch_field *field, double value)
 {
+    if (field->legal == DV_ARCH_LEGAL_OR_ZERO && value < field->minimum / 2) {
+        return 0;
+    }
     if (value < field->minimum) {
         return field->minimum;
     }
@@ -92,15 +79,20 @@ static double nearest_legal(const struct dv_arch_field *field, double value)
         return value;
     }
     int64_t whole = (int64_t)value;
-    return (double)(field->is_odd && whole % 2 == 0 ? whole + 1 : whole);
+    return (double)(field->legal == DV_ARCH_LEGAL_ODD && whole % 2 == 0 ? whole + 1 : whole);
 }
 
 static bool is_legal(const struct dv_arch_field *field, double value)
 {
+    bool is_zero = value >= 0 && value <= 0;
+
+    if (field->legal == DV_ARCH_LEGAL_OR_ZERO && is_zero) {
+        return true;
+    }
     if (!(value >= field->minimum && value <= field->maximum)) {
         return false;
     }
-    return !field->is_odd || (int64_t)value % 2 == 1;
+    return field->legal != DV_ARCH_LEGAL_ODD || (int64_t)value % 2 == 1;
 }
 
 static bool read_number(const struct dv_arch_place *place, const struct dv_arch_field *field,
@@ -116,7 +108,7 @@ static bool read_number(const struct dv_arch_place *place, const struct dv_arch_
         if (is_integer) {
             dv_arch_field_set(field, row, (uint32_t)number);
         } else {
-            row->drop = number;
+            dv_arch_field_set_number(field, row, number);
         }
         return true;
     }
@@ -144,7 +136,7 @@ static bool read_number(const struct dv_arch_place *place, const struct dv_arch_
 }
 
 static void choice_problem(const struct dv_arch_place *place, const struct dv_arch_field *field,
-    const struct dv_json *value, bool is_later)
+    const struct dv_json *value)
 {
     struct dv_arena *arena = place->problems->arena;
     const char *words[DV_ARCH_WORDS_MAX];
@@ -152,28 +144,20 @@ static void choice_problem(const struct dv_arch_place *place, const struct dv_ar
     size_t count = 0;
 
     for (const struct dv_arch_word *word = field->words; word->text; word++) {
-        if (word->value != DV_ARCH_WORD_LATER) {
+        if (!word->is_alias) {
             assert(count < DV_ARCH_WORDS_MAX);
             words[count++] = word->text;
         }
     }
     const char *nearest = text ? dv_check_nearest(text, words, count) : NULL;
-    /* The activations of later versions are all kin of the last one we have, relu. */
-    const char *instead = nearest ? nearest : words[is_later ? count - 1 : 0];
-    if (is_later && strcmp(field->name, "norm") == 0) {
-        instead = "batch";
-    }
     const char *pointer = dv_check_pointer(arena, place->pointer, field->name);
-    const char *fix = dv_arena_printf(arena, "set %s.%s=\"%s\"", place->name, field->name, instead);
+    const char *fix = dv_arena_printf(
+        arena, "set %s.%s=\"%s\"", place->name, field->name, nearest ? nearest : words[0]);
     const char *legal = dv_check_list(arena, words, count);
     if (!text) {
         dv_problems_add(place->problems, "E_TYPE", pointer, fix,
             "%s%s must be a string, found %s. Legal: %s.", place->where, field->name,
             dv_check_value(arena, value), legal);
-    } else if (is_later) {
-        dv_problems_add(place->problems, "E_UNSUPPORTED", pointer, fix,
-            "%s%s \"%s\" is not in this version yet. Legal: %s.", place->where, field->name, text,
-            legal);
     } else {
         dv_problems_add(place->problems, "E_VALUE", pointer, fix,
             "%s%s \"%s\" is not known. Legal: %s.", place->where, field->name,
@@ -185,22 +169,20 @@ static bool read_choice(const struct dv_arch_place *place, const struct dv_arch_
     const struct dv_json *value, struct dv_arch_row *row)
 {
     const char *text = dv_json_to_string(value, NULL);
-    bool is_later = false;
 
     for (const struct dv_arch_word *word = field->words; text && word->text; word++) {
         if (!dv_text_equal_nocase(text, word->text)) {
             continue;
         }
-        is_later = word->value == DV_ARCH_WORD_LATER;
-        if (is_later) {
-            break;
-        }
-        if (field->offset > 0) {
-            dv_arch_field_set(field, row, (uint32_t)word->value);
+        dv_arch_field_set(field, row, (uint32_t)word->value);
+        if (word->is_alias) {
+            place->arch->notes[place->arch->note_count++] =
+                dv_arena_printf(place->arena, "\"%s\".%s=%s, written %s", row->name,
+                    field->name, dv_arch_field_word(field, word->value), word->text);
         }
         return true;
     }
-    choice_problem(place, field, value, is_later);
+    choice_problem(place, field, value);
     return false;
 }
 
@@ -217,8 +199,6 @@ bool dv_arch_field_read(const struct dv_arch_place *place, const struct dv_json 
         return read_other(place, json, key, row->op, is_known);
     }
     switch (field->type) {
-    case DV_ARCH_FIELD_LATER:
-        return read_later(place, field, value);
     case DV_ARCH_FIELD_CHOICE:
         return read_choice(place, field, value, row);
     case DV_ARCH_FIELD_INTEGER:

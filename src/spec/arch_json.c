@@ -24,14 +24,13 @@ static void set_fields(struct dv_json *json, const struct dv_arch_row *row)
     dv_arch_row_derive(&usual, false, false);
     for (size_t i = 0; i < dv_arch_field_count; i++) {
         const struct dv_arch_field *field = &dv_arch_fields[i];
-        if (!(field->ops & (1u << row->op)) || field->offset == 0) {
+        if (!(field->ops & (1u << row->op))) {
             continue;
         }
         if (field->type == DV_ARCH_FIELD_NUMBER) {
-            /* The one number so far; a second one gets an accessor. */
-            assert(field->offset == offsetof(struct dv_arch_row, drop));
-            if (row->drop > 0 || row->drop < 0) {
-                dv_json_set_number(json, field->name, row->drop);
+            double number = dv_arch_field_get_number(field, row);
+            if (number > 0) { /* all are 0 by default, and none is negative */
+                dv_json_set_number(json, field->name, number);
             }
             continue;
         }

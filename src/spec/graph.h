@@ -14,8 +14,11 @@
  *   residual "s1" repeat 2      s1.0.conv1, s1.0.bn1, s1.0.conv2, s1.0.bn2,
  *                               s1.0.downsample.0 (conv), s1.0.downsample.1 (norm), s1.1.conv1, ...
  *   bottleneck                  conv1..3, bn1..3, downsample.0, downsample.1
+ *   mbconv                      the same: conv1 expands (absent where expand is 1), conv2, conv3
+ *   dwsep                       conv1 (depthwise), bn1, conv2 (1x1), bn2
+ *   gate of a block             se.fc1, se.fc2
  *   linear "head"               head (weight, bias); with norm: head.linear, head.bn
- * Tensors: .weight, .bias, .running_mean, .running_var.
+ * A norm is called bn whatever its kind. Tensors: .weight, .bias, .running_mean, .running_var.
  *
  * Squeeze-and-excitation is no node of its own but global_pool (avg), conv 1x1, activation,
  * conv 1x1, activation (sigmoid or hardsigmoid), scale: the gate's layers are ordinary nodes.

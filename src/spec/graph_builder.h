@@ -48,14 +48,22 @@ const struct dv_arch_row *dv_builder_row(const struct dv_graph_builder *builder)
 
 uint32_t dv_builder_conv(struct dv_graph_builder *builder, const char *name, uint32_t from,
     uint32_t out, struct dv_window window, uint32_t groups);
+/* 1x1, with a bias whatever the row's norm. */
+uint32_t dv_builder_gate_conv(
+    struct dv_graph_builder *builder, const char *name, uint32_t from, uint32_t out);
 uint32_t dv_builder_norm(struct dv_graph_builder *builder, const char *name, uint32_t from);
-uint32_t dv_builder_activation(struct dv_graph_builder *builder, uint32_t from);
+uint32_t dv_builder_activation(
+    struct dv_graph_builder *builder, uint32_t from, enum dv_activation act);
 uint32_t dv_builder_pool(struct dv_graph_builder *builder, uint32_t from, struct dv_window window);
 uint32_t dv_builder_global_pool(
     struct dv_graph_builder *builder, uint32_t from, enum dv_pooling pooling);
 uint32_t dv_builder_join(struct dv_graph_builder *builder, enum dv_node_op op,
     const uint32_t *inputs, uint32_t input_count, uint32_t channels);
 uint32_t dv_builder_dropout(struct dv_graph_builder *builder, uint32_t from, double drop);
+uint32_t dv_builder_drop_path(struct dv_graph_builder *builder, uint32_t from, double drop);
+uint32_t dv_builder_scale(struct dv_graph_builder *builder, uint32_t from, uint32_t gate);
+uint32_t dv_builder_pad_shortcut(
+    struct dv_graph_builder *builder, uint32_t from, uint32_t channels, uint32_t stride);
 uint32_t dv_builder_flatten(struct dv_graph_builder *builder, uint32_t from);
 uint32_t dv_builder_linear(
     struct dv_graph_builder *builder, const char *name, uint32_t from, uint32_t out);

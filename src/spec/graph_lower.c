@@ -8,7 +8,9 @@
 
 #include <assert.h>
 
-enum { DIVISORS_SHOWN = 12 };
+enum { DIVISORS_SHOWN = 12, GATE_HIDDEN_MIN = 8 };
+
+static const struct dv_window pointwise = {1, 1, 0};
 
 static const char *part(struct dv_graph_builder *builder, const char *block, const char *name)
 {
@@ -122,6 +124,50 @@ static bool check_map(struct dv_graph_builder *builder, uint32_t from)
     return false;
 }
 
+/* --- Parts of blocks ----------------------------------------------------------------------- */
+
+/* Convolution "conv2", norm "bn2" of a block. */
+static uint32_t lower_unit(struct dv_graph_builder *builder, const char *block, uint32_t number,
+    uint32_t from, uint32_t out, struct dv_window window, uint32_t groups)
+{
+    const char *conv = dv_arena_printf(builder->arena, "%s.conv%u", block, number);
+    const char *norm = dv_arena_printf(builder->arena, "%s.bn%u", block, number);
+
+    from = dv_builder_conv(builder, conv, from, out, window, groups);
+    return dv_builder_norm(builder, norm, from);
+}
+
+static uint32_t activate(struct dv_graph_builder *builder, uint32_t from)
+{
+    return dv_builder_activation(builder, from, dv_builder_row(builder)->act);
+}
+
+/*
+ * Squeeze-and-excitation (Hu et al. 2018) where the row asks for it; `se` is a share of
+ * `channels`. Activations are those of the published networks: SiLU inside for EfficientNet, else
+ * ReLU; a hard gate for MobileNetV3, which has hardswish, else a sigmoid.
+ */
+static uint32_t lower_gate(
+    struct dv_graph_builder *builder, const char *block, uint32_t from, uint32_t channels)
+{
+    const struct dv_arch_row *row = dv_builder_row(builder);
+    uint32_t hidden = (uint32_t)(row->se * channels + 0.5);
+
+    if (!(row->se > 0)) {
+        return from;
+    }
+    hidden = hidden < GATE_HIDDEN_MIN ? GATE_HIDDEN_MIN : hidden;
+    uint32_t gate = dv_builder_global_pool(builder, from, DV_POOLING_AVG);
+    gate = dv_builder_gate_conv(builder, part(builder, block, "se.fc1"), gate, hidden);
+    gate = dv_builder_activation(
+        builder, gate, row->act == DV_ACT_SILU ? DV_ACT_SILU : DV_ACT_RELU);
+    gate = dv_builder_gate_conv(builder, part(builder, block, "se.fc2"), gate,
+        dv_builder_shape(builder, from).channels);
+    gate = dv_builder_activation(
+        builder, gate, row->act == DV_ACT_HARDSWISH ? DV_ACT_HARDSIGMOID : DV_ACT_SIGMOID);
+    return dv_builder_scale(builder, from, gate);
+}
+
 /* --- Blocks ------------------------------------------------------------------------------- */
 
 /* conv "stem": stem.conv, stem.bn. */
@@ -137,26 +183,74 @@ static uint32_t lower_conv(
     }
     from = dv_builder_conv(builder, part(builder, block, "conv"), from, out, window, row->groups);
     from = dv_builder_norm(builder, part(builder, block, "bn"), from);
-    return dv_builder_activation(builder, from);
+    return activate(builder, from);
 }
 
-/* The sum of a block's body and its shortcut: the input itself, or a 1x1 convolution of it. */
+/* The 2x2 pool behind a conv row. */
+static uint32_t lower_pool_after(struct dv_graph_builder *builder, uint32_t from)
+{
+    const struct dv_arch_row *row = dv_builder_row(builder);
+    struct dv_shape shape = dv_builder_shape(builder, from);
+
+    if (row->pooling == DV_POOLING_NONE || builder->has_failed) {
+        return from;
+    }
+    if (shape.rows < 2 || shape.columns < 2) {
+        dv_builder_fail(builder, "E_SHAPE", "pool",
+            dv_arena_printf(builder->arena, "set %s.pool=\"none\"", row->name),
+            "its 2x2 pool does not fit on a map of %s.", dv_builder_shape_text(builder, from));
+        return from;
+    }
+    return dv_builder_pool(builder, from, (struct dv_window){2, 2, 0});
+}
+
+/* Zeros make a shortcut wider, nothing makes it narrower. */
+static bool check_pad(struct dv_graph_builder *builder, uint32_t from, uint32_t out)
+{
+    const struct dv_arch_row *row = dv_builder_row(builder);
+    uint32_t in = dv_builder_shape(builder, from).channels;
+
+    if (row->shortcut != DV_SHORTCUT_PAD || out >= in) {
+        return true;
+    }
+    dv_builder_fail(builder, "E_SHAPE", "shortcut",
+        dv_arena_printf(builder->arena, "set %s.shortcut=\"conv\"", row->name),
+        "a padded shortcut cannot go from %u channels to %u. Legal: conv, or out of %u and more.",
+        in, out, in);
+    return false;
+}
+
+/* What stands beside a block's body. */
+static uint32_t lower_shortcut(struct dv_graph_builder *builder, const char *block, uint32_t from,
+    struct dv_shape shape, uint32_t stride)
+{
+    if (same_shape(dv_builder_shape(builder, from), shape)) {
+        return from;
+    }
+    if (dv_builder_row(builder)->shortcut == DV_SHORTCUT_PAD) {
+        return dv_builder_pad_shortcut(builder, from, shape.channels, stride);
+    }
+    struct dv_window window = {1, stride, 0};
+    from = dv_builder_conv(
+        builder, part(builder, block, "downsample.0"), from, shape.channels, window, 1);
+    return dv_builder_norm(builder, part(builder, block, "downsample.1"), from);
+}
+
+/* The sum of a block's body and its shortcut. */
 static uint32_t join_shortcut(struct dv_graph_builder *builder, const char *block, uint32_t from,
     uint32_t body, uint32_t stride)
 {
     struct dv_shape shape = dv_builder_shape(builder, body);
-    uint32_t inputs[] = {body, from};
 
-    if (!same_shape(dv_builder_shape(builder, from), shape)) {
-        struct dv_window window = {1, stride, 0};
-        uint32_t shortcut = dv_builder_conv(
-            builder, part(builder, block, "downsample.0"), from, shape.channels, window, 1);
-        inputs[1] = dv_builder_norm(builder, part(builder, block, "downsample.1"), shortcut);
+    if (builder->has_failed) {
+        return from;
     }
+    body = lower_gate(builder, block, body, shape.channels);
+    body = dv_builder_drop_path(builder, body, dv_builder_row(builder)->drop);
+    uint32_t inputs[] = {body, lower_shortcut(builder, block, from, shape, stride)};
     /* Kernels are odd and padded by half, so both ways shrink a map alike. */
     assert(builder->has_failed || same_shape(dv_builder_shape(builder, inputs[1]), shape));
-    uint32_t sum = dv_builder_join(builder, DV_NODE_ADD, inputs, 2, shape.channels);
-    return dv_builder_activation(builder, sum);
+    return activate(builder, dv_builder_join(builder, DV_NODE_ADD, inputs, 2, shape.channels));
 }
 
 static uint32_t lower_residual(
@@ -167,15 +261,13 @@ static uint32_t lower_residual(
     struct dv_window second = {row->kernel, 1, row->padding};
     uint32_t out = row_out(builder, from);
 
-    if (!check_groups(builder, dv_builder_shape(builder, from).channels, out)) {
+    if (!check_groups(builder, dv_builder_shape(builder, from).channels, out) ||
+        !check_pad(builder, from, out)) {
         return from;
     }
-    uint32_t body =
-        dv_builder_conv(builder, part(builder, block, "conv1"), from, out, first, row->groups);
-    body = dv_builder_norm(builder, part(builder, block, "bn1"), body);
-    body = dv_builder_activation(builder, body);
-    body = dv_builder_conv(builder, part(builder, block, "conv2"), body, out, second, row->groups);
-    body = dv_builder_norm(builder, part(builder, block, "bn2"), body);
+    uint32_t body = lower_unit(builder, block, 1, from, out, first, row->groups);
+    body = activate(builder, body);
+    body = lower_unit(builder, block, 2, body, out, second, row->groups);
     return join_shortcut(builder, block, from, body, stride);
 }
 
@@ -183,24 +275,57 @@ static uint32_t lower_bottleneck(
     struct dv_graph_builder *builder, const char *block, uint32_t from, uint32_t stride)
 {
     const struct dv_arch_row *row = dv_builder_row(builder);
-    struct dv_window point = {1, 1, 0};
     struct dv_window wide = {row->kernel, stride, row->padding};
     uint32_t out = row_out(builder, from);
 
     if (!check_expand(builder, out) ||
-        !check_groups(builder, out / row->expand, out / row->expand)) {
+        !check_groups(builder, out / row->expand, out / row->expand) ||
+        !check_pad(builder, from, out)) {
         return from;
     }
     uint32_t inside = out / row->expand;
-    uint32_t body = dv_builder_conv(builder, part(builder, block, "conv1"), from, inside, point, 1);
-    body = dv_builder_norm(builder, part(builder, block, "bn1"), body);
-    body = dv_builder_activation(builder, body);
-    body = dv_builder_conv(builder, part(builder, block, "conv2"), body, inside, wide, row->groups);
-    body = dv_builder_norm(builder, part(builder, block, "bn2"), body);
-    body = dv_builder_activation(builder, body);
-    body = dv_builder_conv(builder, part(builder, block, "conv3"), body, out, point, 1);
-    body = dv_builder_norm(builder, part(builder, block, "bn3"), body);
+    uint32_t body = activate(builder, lower_unit(builder, block, 1, from, inside, pointwise, 1));
+    body = activate(builder, lower_unit(builder, block, 2, body, inside, wide, row->groups));
+    body = lower_unit(builder, block, 3, body, out, pointwise, 1);
     return join_shortcut(builder, block, from, body, stride);
+}
+
+/* MobileNetV2 and EfficientNet: nothing follows the projection but the sum, where there is one. */
+static uint32_t lower_mbconv(
+    struct dv_graph_builder *builder, const char *block, uint32_t from, uint32_t stride)
+{
+    const struct dv_arch_row *row = dv_builder_row(builder);
+    struct dv_window depthwise = {row->kernel, stride, row->padding};
+    uint32_t in = dv_builder_shape(builder, from).channels;
+    uint32_t out = row_out(builder, from);
+    uint32_t body = from;
+
+    /* A value's channels fit in 31 bits and `expand` in 4; add_node() refuses what is too many. */
+    uint64_t wide = (uint64_t)in * row->expand;
+    uint32_t inside = wide > UINT32_MAX ? UINT32_MAX : (uint32_t)wide;
+    if (row->expand > 1) {
+        body = activate(builder, lower_unit(builder, block, 1, from, inside, pointwise, 1));
+    }
+    body = activate(builder, lower_unit(builder, block, 2, body, inside, depthwise, inside));
+    body = lower_gate(builder, block, body, in);
+    body = lower_unit(builder, block, 3, body, out, pointwise, 1);
+    if (stride != 1 || in != out || builder->has_failed) {
+        return body;
+    }
+    body = dv_builder_drop_path(builder, body, row->drop);
+    return dv_builder_join(builder, DV_NODE_ADD, (uint32_t[]){body, from}, 2, out);
+}
+
+static uint32_t lower_dwsep(
+    struct dv_graph_builder *builder, const char *block, uint32_t from, uint32_t stride)
+{
+    const struct dv_arch_row *row = dv_builder_row(builder);
+    struct dv_window depthwise = {row->kernel, stride, row->padding};
+    uint32_t in = dv_builder_shape(builder, from).channels;
+    uint32_t out = row_out(builder, from);
+
+    from = activate(builder, lower_unit(builder, block, 1, from, in, depthwise, in));
+    return activate(builder, lower_unit(builder, block, 2, from, out, pointwise, 1));
 }
 
 typedef uint32_t (*lower_fn)(
@@ -268,7 +393,7 @@ static uint32_t lower_linear(struct dv_graph_builder *builder, uint32_t from)
     const char *name = row->norm == DV_NORM_NONE ? row->name : part(builder, row->name, "linear");
     from = dv_builder_linear(builder, name, from, out);
     from = dv_builder_norm(builder, part(builder, row->name, "bn"), from);
-    return dv_builder_activation(builder, from);
+    return activate(builder, from);
 }
 
 /* --- Joins -------------------------------------------------------------------------------- */
@@ -320,7 +445,7 @@ static uint32_t lower_join(struct dv_graph_builder *builder, const uint32_t *inp
     uint32_t countable = channels > UINT32_MAX ? UINT32_MAX : (uint32_t)channels;
     uint32_t node = dv_builder_join(
         builder, is_add ? DV_NODE_ADD : DV_NODE_CONCAT, inputs, row->from_count, countable);
-    return dv_builder_activation(builder, node);
+    return activate(builder, node);
 }
 
 /* --- The row ------------------------------------------------------------------------------ */
@@ -337,11 +462,15 @@ uint32_t dv_builder_lower(struct dv_graph_builder *builder, const uint32_t *inpu
     }
     switch (row->op) {
     case DV_ARCH_CONV:
-        return lower_repeats(builder, inputs[0], lower_conv);
+        return lower_pool_after(builder, lower_repeats(builder, inputs[0], lower_conv));
     case DV_ARCH_RESIDUAL:
         return lower_repeats(builder, inputs[0], lower_residual);
     case DV_ARCH_BOTTLENECK:
         return lower_repeats(builder, inputs[0], lower_bottleneck);
+    case DV_ARCH_MBCONV:
+        return lower_repeats(builder, inputs[0], lower_mbconv);
+    case DV_ARCH_DWSEP:
+        return lower_repeats(builder, inputs[0], lower_dwsep);
     case DV_ARCH_POOL:
         return dv_builder_pool(builder, inputs[0], window);
     case DV_ARCH_GLOBAL_POOL:

@@ -76,6 +76,17 @@ static void problem(
         dv_check_value(arena, dv_json_get(reader->json, member)), legal);
 }
 
+/* Integers are compared as such: 2^53 + 1 is no double. */
+static bool is_within(const struct number_field *field, const struct dv_json *value)
+{
+    if (field->is_integer) {
+        int64_t integer = dv_json_to_integer(value, 0);
+        return integer >= (int64_t)field->minimum && integer <= (int64_t)field->maximum;
+    }
+    double number = dv_json_to_number(value, 0);
+    return number >= field->minimum && number <= field->maximum;
+}
+
 static void read_number(struct reader *reader, const struct number_field *field)
 {
     const struct dv_json *value = dv_json_get(reader->json, field->name);
@@ -87,7 +98,7 @@ static void read_number(struct reader *reader, const struct number_field *field)
         return;
     }
     bool has_type = field->is_integer ? dv_json_is_integer(value) : dv_json_is_number(value);
-    if (has_type && number >= field->minimum && number <= field->maximum) {
+    if (has_type && is_within(field, value)) {
         if (field->is_integer) {
             *(int64_t *)member = dv_json_to_integer(value, 0);
         } else {
@@ -95,7 +106,7 @@ static void read_number(struct reader *reader, const struct number_field *field)
         }
         return;
     }
-    double nearest = number > field->maximum ? field->maximum : field->minimum;
+    double nearest = number >= field->maximum ? field->maximum : field->minimum;
     const char *legal =
         dv_arena_printf(arena, "%s, %s to %s", field->is_integer ? "an integer" : "a number",
             dv_check_number(arena, field->minimum), dv_check_number(arena, field->maximum));
@@ -243,6 +254,22 @@ static void check_members(struct reader *reader)
     }
 }
 
+/* No strategy but `transfer` looks at it: nothing may seem to start from it and not do so. */
+static void check_base_model(struct reader *reader)
+{
+    const struct dv_job_spec *spec = reader->spec;
+    const char *strategy = dv_job_spec_strategy(spec, reader->capabilities);
+
+    if (spec->base_model_id && strcmp(strategy, "transfer") != 0) {
+        dv_problems_add(reader->problems, "E_UNSUPPORTED", "/base_model_id",
+            "remove \"base_model_id\"",
+            "strategy \"%s\" starts from nothing: a base model needs strategy \"transfer\"%s.",
+            strategy,
+            has_strategy(reader->capabilities, "transfer") ? ""
+                                                           : ", which is not in this version yet");
+    }
+}
+
 static void read_all(struct reader *reader)
 {
     struct dv_job_spec *spec = reader->spec;
@@ -262,6 +289,7 @@ static void read_all(struct reader *reader)
     read_device(reader);
     check_architecture(reader);
     spec->base_model_id = read_id(reader, "base_model_id");
+    check_base_model(reader);
 }
 
 enum dv_status dv_job_spec_parse(const struct dv_json *json,

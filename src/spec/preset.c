@@ -21,12 +21,14 @@ struct preset {
 
 static struct dv_json *make_imagenet(const struct preset *preset);
 static struct dv_json *make_cifar(const struct preset *preset);
+static struct dv_json *make_mobilenet_v2(const struct preset *preset);
 static struct dv_json *make_small(const struct preset *preset);
 
 static const struct preset presets[] = {
     {"resnet18", make_imagenet, "residual", {2, 2, 2, 2}},
     {"resnet34", make_imagenet, "residual", {3, 4, 6, 3}},
     {"resnet50", make_imagenet, "bottleneck", {3, 4, 6, 3}},
+    {"mobilenet_v2", make_mobilenet_v2, NULL, {0}},
     {"resnet20", make_cifar, "residual", {3, 3, 3}},
     {"resnet32", make_cifar, "residual", {5, 5, 5}},
     {"resnet44", make_cifar, "residual", {7, 7, 7}},
@@ -94,14 +96,56 @@ static struct dv_json *make_imagenet(const struct preset *preset)
     return layers;
 }
 
-/* He et al. 2015, section 4.2, for 32 px: three stages of 16, 32 and 64 channels. */
+/*
+ * He et al. 2015, section 4.2, for 32 px: three stages of 16, 32 and 64 channels, shortcuts without
+ * parameters (their option A).
+ */
 static struct dv_json *make_cifar(const struct preset *preset)
 {
     struct dv_json *layers = dv_json_array();
 
     (void)add_conv(layers, "stem", 16, 3);
     add_stages(layers, preset, 16);
+    for (size_t i = 2; i < dv_json_count(layers); i++) { /* those that grow */
+        dv_json_set_string(dv_json_at(layers, i), "shortcut", "pad");
+    }
     add_head(layers);
+    return layers;
+}
+
+/* Sandler et al. 2018, table 2, as torchvision's mobilenetv2.py has it. */
+static struct dv_json *make_mobilenet_v2(const struct preset *preset)
+{
+    static const struct {
+        const char *name;
+        uint8_t expand, repeat, stride;
+        uint16_t out;
+    } stages[] = {
+        {"s1", 1, 1, 1, 16},
+        {"s2", 6, 2, 2, 24},
+        {"s3", 6, 3, 2, 32},
+        {"s4", 6, 4, 2, 64},
+        {"s5", 6, 3, 1, 96},
+        {"s6", 6, 3, 2, 160},
+        {"s7", 6, 1, 1, 320},
+    };
+    struct dv_json *layers = dv_json_array();
+
+    (void)preset;
+    dv_json_set_integer(add_conv(layers, "stem", 32, 3), "stride", 2);
+    for (size_t i = 0; i < DV_ARRAY_SIZE(stages); i++) {
+        struct dv_json *row = add_row(layers, stages[i].name, "mbconv");
+        dv_json_set_integer(row, "repeat", stages[i].repeat);
+        dv_json_set_integer(row, "out", stages[i].out);
+        dv_json_set_integer(row, "stride", stages[i].stride);
+        dv_json_set_integer(row, "expand", stages[i].expand);
+    }
+    (void)add_conv(layers, "last", 1280, 1);
+    for (size_t i = 0; i < dv_json_count(layers); i++) {
+        dv_json_set_string(dv_json_at(layers, i), "act", "relu6");
+    }
+    add_head(layers);
+    dv_json_set_number(dv_json_at(layers, dv_json_count(layers) - 1), "drop", 0.2);
     return layers;
 }
 

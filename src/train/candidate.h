@@ -67,7 +67,7 @@ struct dv_candidate {
     const char *hypothesis;  /* why it should be better, in a sentence; NULL: nobody said */
     const struct dv_arch *arch;
     struct dv_hyperparameters hyperparameters; /* with the epochs of its own schedule */
-    char hash[DV_SHA256_TEXT_SIZE]; /* of network and hyperparameters without the seed */
+    char hash[DV_SHA256_TEXT_SIZE]; /* of network and hyperparameters but seed, epochs, averaging */
     uint64_t parameter_count;
     uint64_t macs;
     uint32_t repair_count;   /* how often the gate sent it back */

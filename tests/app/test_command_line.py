@@ -248,6 +248,16 @@ class CommandLine(unittest.TestCase):
         for key in ("loss", "correct", "total", "per_class"):
             self.assertIn(key, measured[0])
 
+    def test_what_is_shown_to_a_person_fits_on_a_screen(self):
+        accuracy = f"{100 * self.result['accuracy']:.2f} %"
+        model = run("model", "show", self.result["model_id"], "--data", self.data).stdout
+        job = run("job", "show", self.result["job_id"], "--data", self.data).stdout
+        for text, words in ((model, [self.result["model_id"], "ready", accuracy, self.result["model_path"]]),
+                            (job, [self.result["job_id"], "completed", "4 of 4", self.result["model_id"]])):
+            self.assertLess(len(text.splitlines()), 20)
+            for word in words:
+                self.assertIn(word, text)
+
     def test_pictures_are_classified_and_bad_ones_named(self):
         picture = self.one_picture()
         done = run("predict", self.result["model_id"], picture, "/etc/hostname", "--data", self.data,
@@ -386,10 +396,21 @@ class CommandLine(unittest.TestCase):
                           ["train", self.archive, "--detach", "--data", self.data], ["dataset", "show"], ["worker"],
                           ["job", "show"], ["job", "logs", "a", "b"], ["serve", "extra"],
                           ["predict", "a", "b", "--top-k", "0"], ["predict", "a", "b", "--top-k", "-3"],
-                          ["evaluate", "a", "b", "--split", "half"],
+                          ["evaluate", "a", "b", "--split", "half"], ["sample", "shapes", "x.zip", "--classes", "1"],
+                          ["model", "download", "a", "--format", "zip", "--data", self.data],
+                          ["serve", "--listen", "here", "--data", self.data],
+                          ["train", self.archive, "--base", "00000000-0000-4000-8000-000000000000", "--data", self.data],
                           ["train", self.archive, "--strategy", "magic", "--data", self.data]):
             with self.subTest(arguments):
                 run(*arguments, check=2)
+
+    def test_wrong_usage_is_said_in_the_words_of_who_wrote_it(self):
+        for arguments, words in ((["dataset", "add", "x"], "there is no 'add'"),
+                                 (["dataset", "show"], "'show' takes 1 argument, not 0"),
+                                 (["dataset", "create", "x"], "'create' takes 2 arguments, not 1"),
+                                 (["train", self.archive, "--strategy", "magic", "--data", self.data], "dv: strategy: found")):
+            with self.subTest(arguments):
+                self.assertIn(words, run(*arguments, check=2).stderr)
 
     def test_every_failure_is_a_line_with_a_status_and_a_message(self):
         for arguments in (["train", self.archive, "--set", "epochs=0"], ["train", self.archive, "--strategy", "magic"],
@@ -472,6 +493,11 @@ class CommandLine(unittest.TestCase):
             self.assertEqual([path.name for path in pathlib.Path(here).iterdir()], ["model.zip"])
             denied = run("job", "list", "--server", url, "--json", cwd=here, check=1, env={**environment, "DV_TOKEN": "x"})
             self.assertEqual(lines_of(denied.stdout)[0]["status"], "DENIED")
+            self.assertIn("no such token", denied.stdout)
+            for token in ({}, {"DV_TOKEN": ""}):
+                bare = {key: value for key, value in environment.items() if key != "DV_TOKEN"}
+                nameless = run("job", "list", "--server", url, cwd=here, check=1, env={**bare, **token})
+                self.assertIn(f"{url} wants a token: set DV_TOKEN", nameless.stderr)
 
     def test_who_serves_the_data_folder_is_asked(self):
         data, _, _ = self.serve("served")
@@ -521,7 +547,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(command.returncode, 130)
         self.assertLess(time.monotonic() - start, 6)
         self.assertFalse(pathlib.Path(f"/proc/{worker}").exists())
-        self.assertIn("--resume", lines_of(output)[-1]["message"])
+        self.assertRegex(lines_of(output)[-1]["message"], "--resume goes on from here$")
 
     def test_a_command_without_a_terminal_goes_on_when_that_hangs_up(self):
         data = self.root / "nohup"
@@ -539,6 +565,22 @@ class CommandLine(unittest.TestCase):
                     done = subprocess.run([DV, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, text=True)
                     self.assertEqual(done.returncode, 1)
                     self.assertIn("standard output", done.stderr)
+
+    def test_a_reader_that_has_enough_ends_the_command_without_a_word(self):
+        def read_one_line(*arguments):
+            with subprocess.Popen([DV, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True) as command:
+                line = command.stdout.readline()
+                command.stdout.close()
+                self.assertIn(command.wait(timeout=60), (0, 1))
+                self.assertEqual(command.stderr.read(), "")
+            return line
+        self.assertIn("shapes", read_one_line("dataset", "list", "--data", self.data))
+        data, _, _ = self.serve("unread")
+        job = lines_of(self.train(data, "--epochs", "5000", "--detach").stdout)[-1]
+        self.assertIn("works with", read_one_line("job", "logs", job["id"], "-f", "--data", data))
+        row = lines_of(run("job", "cancel", job["id"], "--data", data, "--json").stdout)[0]
+        self.assertIn(row["status"], ("running", "cancelled")) # it outlived who followed it
 
     def test_commands_work_without_standard_descriptors(self):
         data = self.root / "closed"
@@ -596,6 +638,13 @@ class CommandLine(unittest.TestCase):
         data = self.root / "timeout"
         done = self.train(data, "--set", "epochs=5000", "--timeout", "1", check=1)
         self.assertEqual(lines_of(done.stdout)[-1]["failure_reason"], "timeout")
+
+    def test_to_a_person_a_failure_is_said_once_and_in_its_place(self):
+        done = subprocess.run([DV, "train", self.archive, *QUICK, "--set", "epochs=5000", "--timeout", "1", "--data",
+                               self.root / "said"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        self.assertEqual(done.stdout.count("the time limit of 1 s has passed"), 1)
+        self.assertEqual(done.stdout.splitlines()[-1], "dv: the time limit of 1 s has passed (timeout)")
+        self.assertLess(done.stdout.index("data set"), done.stdout.index("network"))
 
     def split_archive(self):
         """Few pictures to train on, so that epochs are short; many to measure with, so that this is long."""

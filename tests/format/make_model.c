@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * make_model FOLDER ARCH ROWS COLUMNS CHANNELS RESIZE: a model with made-up weights, and beside
+ * make_model FOLDER ARCH ROWS COLUMNS CHANNELS RESIZE [nodes]: a model with made-up weights, and beside
  * it FOLDER/graph.json, the primitive graph node by node. For tests/python, which runs that graph
- * and model.py and compares.
+ * and model.py and compares. With "nodes", model.py is written as for rows that are no block that
+ * it knows.
  */
 #include "graph_json.h"
 #include "toy_model.h"
@@ -40,8 +41,8 @@ int main(int argc, char **argv)
     struct dv_error error;
     uint64_t sizes[3] = {0};
 
-    if (argc != 7) {
-        (void)fputs("usage: make_model FOLDER ARCH ROWS COLUMNS CHANNELS RESIZE\n", stderr);
+    if (argc != 7 && argc != 8) {
+        (void)fputs("usage: make_model FOLDER ARCH ROWS COLUMNS CHANNELS RESIZE [nodes]\n", stderr);
         return 2;
     }
     for (int i = 0; i < 3; i++) {
@@ -58,6 +59,7 @@ int main(int argc, char **argv)
     options.rows = (uint32_t)sizes[0];
     options.columns = (uint32_t)sizes[1];
     options.channels = (uint32_t)sizes[2];
+    options.hides_blocks = argc == 8;
     toy_model_init(&model, &options);
     enum dv_status status = write_all(&model, argv[1], &error);
     if (status != DV_OK) {

@@ -43,6 +43,9 @@ static void build(struct toy_model *model, const struct toy_model_options *optio
     if (status != DV_OK) {
         end(options->arch, problems.count > 0 ? problems.items[0].message : error.text);
     }
+    for (uint32_t i = 0; options->hides_blocks && i < arch->row_count; i++) {
+        arch->rows[i].op = DV_ARCH_FLATTEN; /* the graph is made already */
+    }
     model->content.arch = arch;
     model->content.graph = graph;
 }

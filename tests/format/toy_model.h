@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+#include <stdbool.h>
+
 struct toy_model {
     struct dv_model_content content;
     struct dv_preprocessing preprocessing;
@@ -22,6 +24,7 @@ struct toy_model_options {
     const char *arch; /* JSON: an architecture, or a string that names a preset */
     uint32_t rows, columns, channels;
     enum dv_resize resize;
+    bool hides_blocks; /* rows whose graph is that of no block: model.py goes node by node */
 };
 
 void toy_model_init(struct toy_model *model, const struct toy_model_options *options);

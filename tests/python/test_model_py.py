@@ -80,15 +80,55 @@ CASES = {
         ),
         6, 6, 3, "stretch",
     ),
+    "gates": (
+        rows(
+            {"name": "stem", "op": "conv", "out": 24, "act": "silu", "pool": "max"},
+            {"name": "s1", "op": "residual", "repeat": 2, "out": 24, "se": 0.25, "drop": 0.2},
+            {"name": "s2", "op": "residual", "out": 32, "stride": 2, "shortcut": "pad", "se": 0.5,
+             "act": "hardswish"},
+            {"name": "s3", "op": "bottleneck", "repeat": 2, "out": 48, "stride": 2, "se": 0.25,
+             "shortcut": "pad", "act": "gelu", "drop": 0.1},
+            {"name": "s4", "op": "mbconv", "repeat": 3, "out": 40, "stride": 2, "expand": 6,
+             "se": 0.25, "act": "silu", "drop": 0.1, "kernel": 5},
+            {"name": "s5", "op": "mbconv", "expand": 1, "act": "relu6"},
+            HEAD,
+        ),
+        64, 48, 3, "stretch",
+    ),
+    "group_norm": (
+        rows(
+            {"name": "stem", "op": "conv", "repeat": 2, "out": 24, "norm": "group", "pool": "avg"},
+            {"name": "d", "op": "dwsep", "repeat": 2, "out": 33, "stride": 2, "norm": "group",
+             "act": "leaky_relu", "kernel": 5},
+            {"name": "m", "op": "mbconv", "out": 36, "norm": "group", "act": "hardswish",
+             "se": 0.25, "stride": 2},
+            {"name": "r", "op": "residual", "out": 40, "norm": "group", "act": "none"},
+            {"name": "n", "op": "mbconv", "norm": "none", "act": "relu6"},
+            {"name": "p", "op": "pool", "kernel": 3, "padding": 1, "stride": 2},
+            {"name": "fc", "op": "linear", "out": 24, "norm": "group", "act": "silu"},
+            HEAD,
+        ),
+        40, 40, 3, "stretch",
+    ),
+    "depthwise": (
+        rows(
+            {"name": "stem", "op": "conv", "out": 16, "kernel": 4, "padding": 1, "act": "relu6"},
+            {"name": "dw", "op": "conv", "groups": 16, "act": "gelu"},
+            {"name": "grouped", "op": "bottleneck", "out": 32, "groups": 4, "expand": 2},
+            HEAD,
+        ),
+        20, 20, 1, "stretch",
+    ),
+    "mobilenet_v2": ('"mobilenet_v2"', 64, 64, 3, "crop"),
     "resnet20": ('"resnet20"', 32, 32, 3, "stretch"),
     "resnet50": ('"resnet50"', 64, 64, 3, "crop"),
     "small_cnn": ('"small_cnn"', 28, 28, 1, "stretch"),
 }
 
 
-def make(folder, case):
+def make(folder, case, *more):
     arch, *sizes = CASES[case]
-    subprocess.run([MAKE_MODEL, folder, arch, *map(str, sizes)], check=True)
+    subprocess.run([MAKE_MODEL, folder, arch, *map(str, sizes), *more], check=True)
 
 
 def load_module(folder):
@@ -164,6 +204,35 @@ class ModelFiles(unittest.TestCase):
                 folder.parent.mkdir(exist_ok=True)
                 make(folder, case)
                 self.check_network(folder)
+
+    def test_computes_the_graph_of_rows_that_are_no_block_it_knows(self):
+        for case in ("blocks", "gates", "group_norm", "depthwise"):
+            with self.subTest(case):
+                folder = self.folder / case
+                folder.parent.mkdir(exist_ok=True)
+                make(folder, case, "nodes")
+                self.assertNotIn("Block(", (folder / "model.py").read_text())
+                self.check_network(folder)
+
+    def test_rows_are_blocks_with_what_they_are_made_of(self):
+        for case in ("gates", "group_norm", "depthwise", "mobilenet_v2"):
+            folder = self.folder / case
+            folder.parent.mkdir(exist_ok=True)
+            make(folder, case)
+            text = (folder / "model.py").read_text()
+            self.assertNotIn("place(", text)
+            for helper in ("group_norm", "SqueezeExcitation", "DropPath", "PadShortcut"):
+                self.assertEqual(f" {helper}(" in text, f"={helper}" in text, (case, helper))
+
+    def test_drops_whole_branches_only_while_training(self):
+        make(self.folder, "gates")
+        module = load_module(self.folder)
+        ones = torch.ones(1000, 4, 3, 3)
+        drop = module.DropPath(0.25)
+        dropped = drop(ones)[:, 0, 0, 0]
+        self.assertEqual(set(dropped.tolist()), {0.0, ones.div(0.75)[0, 0, 0, 0].item()})
+        self.assertEqual(drop(ones).std((1, 2, 3)).max().item(), 0)
+        self.assertTrue(torch.equal(drop.eval()(ones), ones))
 
     def check_network(self, folder):
         module = load_module(folder)

@@ -136,6 +136,17 @@ class Api(unittest.TestCase):
         self.assertEqual(answer.status, 405)
         self.assertIn("GET", answer.headers["Allow"])
 
+    def test_the_contracts_limits_of_a_job_are_the_servers(self):
+        nowhere = {"dataset_id": str(uuid.uuid4())} # 404: everything else was taken
+        for name, member in CONTRACT["components"]["schemas"]["JobCreate"]["properties"].items():
+            if "maximum" in member:
+                for legal, wrong in ((member["minimum"], member["minimum"] - 1), (member["maximum"], member["maximum"] + 1)):
+                    self.call("POST", "/api/jobs", 404, body={**nowhere, name: legal})
+                    problem = self.call("POST", "/api/jobs", 422, body={**nowhere, name: wrong})
+                    self.assertEqual(self.pointers(problem), [f"/{name}"])
+        problem = self.call("POST", "/api/jobs", 422, body={**nowhere, "base_model_id": str(uuid.uuid4())})
+        self.assertEqual(self.pointers(problem), ["/base_model_id"])
+
     # --- Access
 
     def test_a_wrong_token_is_401_everywhere(self):
@@ -144,6 +155,12 @@ class Api(unittest.TestCase):
             self.assertEqual(self.server.call("GET", "/api/jobs", token=False, headers=headers).status, 401, token)
         headers = {"Authorization": f"Basic {self.server.token}"}
         self.assertEqual(self.server.call("GET", "/api/jobs", token=False, headers=headers).status, 401)
+        # One that was sent is said to be wrong, not to be missing.
+        for headers, words in (({}, "needs a token"), ({"Authorization": "Bearer dv_1"}, "no such token"),
+                               ({"Cookie": "dv_session=dv_1"}, "sign in again")):
+            answer = self.server.call("GET", "/api/jobs", token=False, headers=headers)
+            self.assertIn(words, answer.json["detail"])
+            self.assertEqual("invalid_token" in answer.headers["WWW-Authenticate"], bool(headers))
 
     def test_a_session_is_the_pages_and_ends(self):
         made = self.server.call("POST", "/api/session", body={"token": self.server.token}, token=False)

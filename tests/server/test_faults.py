@@ -131,8 +131,9 @@ class Faults(unittest.TestCase):
     def test_no_auth_is_refused_where_others_can_reach_it(self):
         second = subprocess.run([DV, "serve", "--data", self.server.root / "open", "--listen", "0.0.0.0:0", "--no-auth"],
                                 capture_output=True, text=True, timeout=30, check=False)
-        self.assertEqual(second.returncode, 1)
+        self.assertEqual(second.returncode, 2)
         self.assertIn("loopback", second.stderr)
+        self.assertFalse((self.server.root / "open").exists())
 
     def test_two_clients_that_end_the_same_job_both_hear_how_it_is(self):
         job = self.create(**LONG)

@@ -27,10 +27,6 @@ static const struct mistake mistakes[] = {
     {STEM ",{'name':'a','op':'convv'}," HEAD, "E_VALUE", "/layers/1/op", NULL, "set a.op=\"conv\""},
     {STEM ",{'name':'a'}," HEAD, "E_FIELD", "/layers/1/op", NULL, "set a.op=\"conv\""},
     {STEM ",{'name':'a','op':[]}," HEAD, "E_TYPE", "/layers/1/op", NULL, NULL},
-    {STEM ",{'name':'a','op':'mbconv','out':16}," HEAD, "E_UNSUPPORTED", "/layers/1/op",
-        "layers[1] \"a\": op mbconv is not in this version yet. Legal: conv, residual, bottleneck, "
-        "pool, global_pool, add, concat, dropout, flatten, linear.",
-        "set a.op=\"residual\""},
     {STEM ",[1]," HEAD, "E_TYPE", "/layers/1", "layers[1] must be an object, found an array.",
         "write layers[1] as {\"name\":\"conv\",\"op\":\"conv\"}"},
     /* From. */
@@ -76,28 +72,46 @@ static const struct mistake mistakes[] = {
     {"{'name':'a','op':'dropout','drop':1}," HEAD, "E_VALUE", "/layers/0/drop", NULL,
         "set a.drop=0.9"},
     {"{'name':'a','op':'conv','act':'relo'}," HEAD, "E_VALUE", "/layers/0/act",
-        "layers[0] \"a\": act \"relo\" is not known. Legal: none, relu.", "set a.act=\"relu\""},
+        "layers[0] \"a\": act \"relo\" is not known. Legal: none, relu, relu6, silu, "
+        "gelu, hardswish, leaky_relu.",
+        "set a.act=\"relu\""},
     {"{'name':'a','op':'conv','act':true}," HEAD, "E_TYPE", "/layers/0/act", NULL, NULL},
     {"{'name':'p','op':'pool','kernel':2,'padding':2}," HEAD, "E_VALUE", "/layers/0/padding",
         "layers[0] \"p\": padding=2 is more than half the kernel of 2. Legal: 0 to 1.",
         "set p.padding=1"},
-    /* Words of versions to come. */
-    {"{'name':'a','op':'conv','act':'silu'}," HEAD, "E_UNSUPPORTED", "/layers/0/act",
-        "layers[0] \"a\": act \"silu\" is not in this version yet. Legal: none, relu.",
-        "set a.act=\"relu\""},
-    {"{'name':'a','op':'conv','act':'relu6'}," HEAD, "E_UNSUPPORTED", "/layers/0/act", NULL,
-        "set a.act=\"relu\""},
-    {"{'name':'a','op':'conv','norm':'group'}," HEAD, "E_UNSUPPORTED", "/layers/0/norm", NULL,
-        "set a.norm=\"batch\""},
-    {"{'name':'a','op':'residual','se':0.25}," HEAD, "E_UNSUPPORTED", "/layers/0/se",
-        "layers[0] \"a\": se=0.25: squeeze-and-excitation is not in this version yet.",
-        "remove \"se\""},
-    {"{'name':'a','op':'residual','drop':0.1}," HEAD, "E_UNSUPPORTED", "/layers/0/drop", NULL,
+    {"{'name':'a','op':'residual','se':0.6}," HEAD, "E_VALUE", "/layers/0/se",
+        "layers[0] \"a\": se=0.6 is out of range. Legal: 0, or 0.0625 to 0.5.", "set a.se=0.5"},
+    {"{'name':'a','op':'mbconv','se':0.05}," HEAD, "E_VALUE", "/layers/0/se", NULL,
+        "set a.se=0.0625"},
+    {"{'name':'a','op':'bottleneck','out':8,'se':0.01}," HEAD, "E_VALUE", "/layers/0/se", NULL,
+        "set a.se=0"},
+    {"{'name':'a','op':'residual','se':-1}," HEAD, "E_VALUE", "/layers/0/se", NULL, "set a.se=0"},
+    {"{'name':'a','op':'mbconv','se':'x'}," HEAD, "E_TYPE", "/layers/0/se",
+        "layers[0] \"a\": se must be a number, found \"x\". Legal: 0, or 0.0625 to 0.5.",
+        "set a.se=0"},
+    {"{'name':'a','op':'conv','se':0.25}," HEAD, "E_FIELD", "/layers/0/se", NULL, "remove \"se\""},
+    {"{'name':'a','op':'dwsep','drop':0.1}," HEAD, "E_FIELD", "/layers/0/drop",
+        "layers[0] \"a\": dwsep takes no drop, found 0.1. Legal: name, op, from, repeat, out, "
+        "kernel, stride, norm, act.",
         "remove \"drop\""},
-    {"{'name':'a','op':'residual','shortcut':'pad'}," HEAD, "E_UNSUPPORTED", "/layers/0/shortcut",
-        NULL, "set a.shortcut=\"conv\""},
-    {"{'name':'a','op':'conv','pool':'max'}," HEAD, "E_UNSUPPORTED", "/layers/0/pool", NULL,
-        "remove \"pool\""},
+    {"{'name':'a','op':'mbconv','groups':2}," HEAD, "E_FIELD", "/layers/0/groups", NULL, NULL},
+    {"{'name':'a','op':'mbconv','shortcut':'pad'}," HEAD, "E_FIELD", "/layers/0/shortcut", NULL,
+        "remove \"shortcut\""},
+    {"{'name':'a','op':'mbconv','expand':9}," HEAD, "E_VALUE", "/layers/0/expand", NULL,
+        "set a.expand=8"},
+    {"{'name':'a','op':'mbconv','kernel':4}," HEAD, "E_VALUE", "/layers/0/kernel",
+        "layers[0] \"a\": kernel=4 is out of range. Legal: odd, 1 to 11.", "set a.kernel=5"},
+    {"{'name':'a','op':'conv','norm':'grop'}," HEAD, "E_VALUE", "/layers/0/norm",
+        "layers[0] \"a\": norm \"grop\" is not known. Legal: batch, group, none.",
+        "set a.norm=\"group\""},
+    {"{'name':'a','op':'residual','shortcut':'padd'}," HEAD, "E_VALUE", "/layers/0/shortcut",
+        "layers[0] \"a\": shortcut \"padd\" is not known. Legal: conv, pad.",
+        "set a.shortcut=\"pad\""},
+    {"{'name':'a','op':'conv','pool':'median'}," HEAD, "E_VALUE", "/layers/0/pool",
+        "layers[0] \"a\": pool \"median\" is not known. Legal: none, max, avg.",
+        "set a.pool=\"none\""},
+    {"{'name':'a','op':'mbconv','act':'sigmoid'}," HEAD, "E_VALUE", "/layers/0/act", NULL,
+        "set a.act=\"none\""},
     /* The whole. */
     {STEM, "E_HEAD", "/layers/0", NULL, "add {\"name\":\"head\",\"op\":\"linear\"} at the end"},
     {STEM ",{'name':'idle','op':'conv'},{'name':'b','op':'conv','from':['stem']}," HEAD, "E_UNUSED",
@@ -208,6 +222,52 @@ static void takes_rows_that_fill_in_every_field(void **state)
     spec_test_finish(&t);
 }
 
+static void takes_what_others_call_it_and_says_so(void **state)
+{
+    struct spec_test t = spec_test_build(
+        "{'name':'a','op':'mbconv','out':8,'act':'Swish','norm':'bn','drop':0.1},"
+        "{'name':'b','op':'conv','act':'identity','norm':'GroupNorm','pool':'average'}," HEAD);
+    (void)state;
+
+    assert_non_null(t.graph);
+    assert_int_equal(t.arch->rows[0].act, DV_ACT_SILU);
+    assert_int_equal(t.arch->rows[0].norm, DV_NORM_BATCH);
+    assert_int_equal(t.arch->rows[1].act, DV_ACT_NONE);
+    assert_int_equal(t.arch->rows[1].norm, DV_NORM_GROUP);
+    assert_int_equal(t.arch->rows[1].pooling, DV_POOLING_AVG);
+    static const char *const notes[] = {"\"a\".act=silu, written swish",
+        "\"a\".norm=batch, written bn", "\"b\".act=none, written identity",
+        "\"b\".norm=group, written groupnorm", "\"b\".pool=avg, written average"};
+    for (size_t i = 0; i < DV_ARRAY_SIZE(notes); i++) {
+        assert_string_equal(t.graph->notes[i], notes[i]);
+    }
+    assert_int_equal(t.graph->note_count, DV_ARRAY_SIZE(notes) + 2); /* the head's two */
+    spec_test_finish(&t);
+}
+
+static void compact_form_keeps_every_field(void **state)
+{
+    static const char rows[] =
+        "[{\"name\":\"a\",\"op\":\"conv\",\"out\":8,\"norm\":\"group\",\"act\":\"gelu\",\"pool\":\"max\"},"
+        "{\"name\":\"b\",\"op\":\"residual\",\"out\":16,\"se\":0.25,\"drop\":0.1,\"shortcut\":\"pad\"},"
+        "{\"name\":\"c\",\"op\":\"mbconv\",\"expand\":6,\"se\":0.0625,\"act\":\"relu6\",\"drop\":0.2},"
+        "{\"name\":\"d\",\"op\":\"dwsep\",\"kernel\":5,\"stride\":2,\"act\":\"hardswish\"},"
+        "{\"name\":\"e\",\"op\":\"bottleneck\",\"se\":0.5,\"act\":\"leaky_relu\"},"
+        "{\"name\":\"head\",\"op\":\"linear\",\"norm\":\"group\"}]";
+    struct dv_json *layers = NULL;
+    struct dv_json *arch = dv_json_object();
+    (void)state;
+
+    assert_int_equal(dv_json_parse(rows, strlen(rows), &layers, NULL), DV_OK);
+    dv_json_set(arch, "layers", layers);
+    struct spec_test t = spec_test_build_json(arch);
+    assert_non_null(t.graph);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *json = dv_arch_to_json(t.arch);
+    DV_CLEANUP(dv_freep) char *text = dv_json_print(dv_json_get(json, "layers"));
+    assert_string_equal(text, rows);
+    spec_test_finish(&t);
+}
+
 static void compact_form_reads_back_as_the_same_rows(void **state)
 {
     (void)state;
@@ -295,6 +355,8 @@ int main(void)
         cmocka_unit_test(names_several_mistakes_in_the_order_of_the_file),
         cmocka_unit_test(refuses_what_is_no_architecture),
         cmocka_unit_test(takes_rows_that_fill_in_every_field),
+        cmocka_unit_test(takes_what_others_call_it_and_says_so),
+        cmocka_unit_test(compact_form_keeps_every_field),
         cmocka_unit_test(compact_form_reads_back_as_the_same_rows),
         cmocka_unit_test(hash_ignores_names_and_defaults_but_no_meaning),
         cmocka_unit_test(messages_are_short_and_clean_whatever_was_written),

@@ -27,13 +27,20 @@ static const char *const parents[] = {
     "{'name':'d','op':'add','from':['c','c']},{'name':'f','op':'flatten'},"
     "{'name':'l','op':'linear','out':64,'norm':'batch','act':'relu','drop':0.5},"
     "{'name':'head','op':'linear'}",
+    "{'name':'stem','op':'conv','out':24,'norm':'group','act':'gelu','pool':'max'},"
+    "{'name':'m','op':'mbconv','repeat':2,'out':32,'stride':2,'expand':6,'se':0.25,'act':'silu',"
+    "'drop':0.1},{'name':'d','op':'dwsep','out':48,'act':'hardswish'},"
+    "{'name':'r','op':'residual','out':64,'stride':2,'shortcut':'pad','se':0.125,'drop':0.2},"
+    "{'name':'b','op':'bottleneck','from':['r'],'out':64,'groups':2,'shortcut':'pad',"
+    "'act':'leaky_relu'},{'name':'j','op':'add','from':['r','b'],'act':'relu6'},"
+    "{'name':'head','op':'linear'}",
 };
 
 static const char *const values[] = {"0", "1", "2", "3", "4", "5", "7", "11", "12", "64", "1000",
     "1048576", "-1", "4294967296", "9223372036854775807", "0.5", "1e308", "-0.0", "null", "true",
     "[]", "{}", "''", "'none'", "'relu'", "'silu'", "'batch'", "'max'", "'avg'", "'conv'",
     "'residual'", "'bottleneck'", "'pool'", "'global_pool'", "'add'", "'concat'", "'flatten'",
-    "'dropout'", "'linear'", "'mbconv'", "'input'", "'s1'", "'head'", "['input']", "['s1']",
+    "'dropout'", "'linear'", "'mbconv'", "'dwsep'", "'group'", "'pad'", "'swish'", "'relu6'", "'input'", "'s1'", "'head'", "['input']", "['s1']",
     "['a','p']", "['stem','s2']", "['input','s1','s2']", "[1]", "['\\u0000']", "'\\u001b[0m'",
     "[['a']]"};
 

@@ -31,13 +31,15 @@ static void assert_row(const struct spec_test *t, const char *name, struct dv_sh
     assert_int_equal(found_macs, macs);
 }
 
+/* Section 4.3 of the design notes, whole: written as a proposer does, totals checked there. */
 static void has_the_totals_of_the_worked_example(void **state)
 {
     struct spec_test t = spec_test_build(
         "{'name':'stem','op':'conv','out':32},"
         "{'name':'s1','op':'residual','repeat':2,'out':32},"
-        "{'name':'s2','op':'residual','repeat':2,'out':64,'stride':2},"
-        "{'name':'s3','op':'conv','out':128,'stride':2},"
+        "{'name':'s2','op':'residual','repeat':2,'out':64,'stride':2,'se':0.25},"
+        "{'name':'s3','op':'mbconv','repeat':2,'out':128,'stride':2,'expand':4,'se':0.25,"
+        "'act':'silu','drop':0.05},"
         "{'name':'proj','op':'conv','from':['s2'],'out':128,'kernel':1,'stride':2,'act':'none'},"
         "{'name':'join','op':'add','from':['s3','proj'],'act':'relu'},"
         "{'name':'gap','op':'global_pool','pool':'avg'},"
@@ -48,14 +50,13 @@ static void has_the_totals_of_the_worked_example(void **state)
     assert_non_null(t.graph);
     assert_row(&t, "stem", (struct dv_shape){32, 32, 32}, 928, 884736);
     assert_row(&t, "s1", (struct dv_shape){32, 32, 32}, 37120, 37748736);
-    /*
-     * By hand, without SE. Parameters: 3x3 of 32x64 and three of 64x64, four norms of 128 numbers,
-     * shortcut 32x64 and a norm: 18432 + 3*36864 + 4*128 + 2048 + 128. MACs: 256 places each.
-     */
-    assert_row(&t, "s2", (struct dv_shape){64, 16, 16}, 131712, 33554432);
+    assert_row(&t, "s2", (struct dv_shape){64, 16, 16}, 135968, 33558528);
+    assert_row(&t, "s3", (struct dv_shape){128, 8, 8}, 232496, 15163392);
     assert_row(&t, "proj", (struct dv_shape){128, 8, 8}, 8448, 524288);
     assert_row(&t, "join", (struct dv_shape){128, 8, 8}, 0, 0);
     assert_row(&t, "head", (struct dv_shape){10, 1, 1}, 1290, 1280);
+    assert_int_equal(t.graph->parameter_count, 416250);
+    assert_int_equal(t.graph->macs, 87880960);
     spec_test_finish(&t);
 }
 
@@ -192,6 +193,142 @@ static void groups_divide_the_weights(void **state)
     spec_test_finish(&t);
 }
 
+/* The ops and activations of a row's nodes, "conv batch_norm relu6 conv". */
+static void ops_of_row(const struct spec_test *t, const char *name, char *ret_text, size_t size)
+{
+    static const char *const acts[DV_ACT_COUNT] = {"none", "relu", "relu6", "leaky_relu", "silu",
+        "gelu", "hardswish", "sigmoid", "hardsigmoid"};
+    uint32_t row = row_index(t, name);
+    size_t used = 0;
+
+    ret_text[0] = '\0';
+    for (uint32_t i = 0; i < t->graph->node_count; i++) {
+        const struct dv_node *node = &t->graph->nodes[i];
+        if (node->row == row) {
+            bool is_act = node->op == DV_NODE_ACTIVATION;
+            used += (size_t)snprintf(ret_text + used, size - used, "%s%s", used > 0 ? " " : "",
+                is_act ? acts[node->act] : dv_node_op_name(node->op));
+            assert_true(used < size);
+        }
+    }
+}
+
+static void blocks_are_made_of_the_ops_that_the_page_says(void **state)
+{
+    static const struct {
+        const char *row, *ops;
+    } rows[] = {
+        {"'op':'conv','norm':'none','act':'gelu','pool':'avg','repeat':2", "conv gelu conv gelu pool"},
+        {"'op':'residual','out':8,'se':0.25,'drop':0.1",
+            "conv batch_norm relu conv batch_norm global_pool conv relu conv sigmoid scale "
+            "drop_path add relu"},
+        {"'op':'residual','out':16,'stride':2,'shortcut':'pad','norm':'group'",
+            "conv group_norm relu conv group_norm pad_shortcut add relu"},
+        {"'op':'residual','out':16,'act':'none'",
+            "conv batch_norm conv batch_norm conv batch_norm add"},
+        {"'op':'bottleneck','out':16,'shortcut':'pad','se':0.5,'act':'silu','norm':'none'",
+            "conv silu conv silu conv global_pool conv silu conv sigmoid scale pad_shortcut add "
+            "silu"},
+        {"'op':'mbconv','act':'hardswish','se':0.25,'drop':0.1",
+            "conv batch_norm hardswish conv batch_norm hardswish global_pool conv relu conv "
+            "hardsigmoid scale conv batch_norm drop_path add"},
+        {"'op':'mbconv','expand':1,'act':'relu6'", "conv batch_norm relu6 conv batch_norm add"},
+        {"'op':'mbconv','stride':2,'drop':0.1",
+            "conv batch_norm relu conv batch_norm relu conv batch_norm"},
+        {"'op':'mbconv','out':12,'drop':0.1",
+            "conv batch_norm relu conv batch_norm relu conv batch_norm"},
+        {"'op':'dwsep','out':12,'act':'leaky_relu'",
+            "conv batch_norm leaky_relu conv batch_norm leaky_relu"},
+        {"'op':'linear','out':12,'norm':'group','act':'silu','drop':0.5",
+            "dropout linear group_norm silu"},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(rows); i++) {
+        char text[512];
+        (void)snprintf(text, sizeof(text),
+            "{'name':'stem','op':'conv','out':8},{'name':'x',%s},{'name':'head','op':'linear'}",
+            rows[i].row);
+        struct spec_test t = spec_test_build(text);
+        assert_non_null(t.graph);
+        ops_of_row(&t, "x", text, sizeof(text));
+        assert_string_equal(text, rows[i].ops);
+        spec_test_finish(&t);
+    }
+}
+
+static void gates_are_a_share_of_the_block_and_have_biases(void **state)
+{
+    struct spec_test t = spec_test_build(
+        "{'name':'stem','op':'conv','out':32},{'name':'a','op':'residual','se':0.5},"
+        "{'name':'b','op':'mbconv','expand':6,'se':0.5},{'name':'c','op':'residual','se':0.0625},"
+        HEAD);
+    (void)state;
+
+    assert_non_null(t.graph);
+    assert_int_equal(node_named(&t, "a.0.se.fc1")->shape.channels, 16);
+    assert_int_equal(node_named(&t, "a.0.se.fc2")->shape.channels, 32);
+    assert_int_equal(node_named(&t, "b.0.se.fc1")->shape.channels, 16); /* of what comes in */
+    assert_int_equal(node_named(&t, "b.0.se.fc2")->shape.channels, 192);
+    assert_int_equal(node_named(&t, "c.0.se.fc1")->shape.channels, 8); /* at least */
+    assert_int_equal(tensor_count_of(node_named(&t, "a.0.se.fc1")), 2);
+    assert_int_equal(node_named(&t, "b.0.conv2")->groups, 192);
+    spec_test_finish(&t);
+}
+
+static void group_norm_has_groups_of_eight_channels_or_more(void **state)
+{
+    static const uint32_t rows[][2] = {
+        {1, 1}, {7, 1}, {8, 1}, {12, 1}, {16, 2}, {20, 2}, {24, 3}, {64, 8}, {256, 32}, {512, 32},
+        {330, 30}};
+    (void)state;
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(rows); i++) {
+        char text[128];
+        (void)snprintf(text, sizeof(text), "{'name':'a','op':'conv','out':%u,'norm':'group'},%s",
+            rows[i][0], HEAD);
+        struct spec_test t = spec_test_build(text);
+        assert_non_null(t.graph);
+        assert_int_equal(node_named(&t, "a.bn")->op, DV_NODE_GROUP_NORM);
+        assert_int_equal(node_named(&t, "a.bn")->groups, rows[i][1]);
+        assert_int_equal(tensor_count_of(node_named(&t, "a.bn")), 2);
+        assert_row(&t, "a", (struct dv_shape){rows[i][0], 32, 32}, rows[i][0] * (27 + 2),
+            rows[i][0] * 27 * 1024ull);
+        spec_test_finish(&t);
+    }
+}
+
+static void pools_once_behind_all_repeats_of_a_conv(void **state)
+{
+    struct spec_test t = spec_test_build(
+        "{'name':'a','op':'conv','out':8,'repeat':3,'stride':2,'pool':'max'}," HEAD);
+    (void)state;
+
+    assert_non_null(t.graph);
+    const struct dv_node *pool = &t.graph->nodes[t.graph->row_nodes[0]];
+    assert_int_equal(pool->op, DV_NODE_POOL);
+    assert_int_equal(pool->pooling, DV_POOLING_MAX);
+    assert_int_equal(pool->kernel, 2);
+    assert_int_equal(pool->stride, 2);
+    assert_int_equal(pool->shape.rows, 8);
+    spec_test_finish(&t);
+}
+
+static void a_padded_shortcut_has_no_parameters_and_halves_as_the_body_does(void **state)
+{
+    struct spec_test t = spec_test_build("{'name':'stem','op':'conv','out':8,'stride':2,'padding':0},"
+                                         "{'name':'s','op':'residual','out':20,'stride':2,"
+                                         "'shortcut':'pad'}," HEAD);
+    (void)state;
+
+    assert_non_null(t.graph);
+    /* 15 x 15 places become 8 x 8. */
+    assert_row(&t, "s", (struct dv_shape){20, 8, 8}, 20 * 8 * 9 + 20 * 20 * 9 + 2 * 40,
+        (20 * 8 * 9 + 20 * 20 * 9) * 64);
+    assert_null(node_named(&t, "s.0.downsample.0"));
+    spec_test_finish(&t);
+}
+
 static void concat_stacks_channels(void **state)
 {
     struct spec_test t = spec_test_build(
@@ -266,6 +403,11 @@ int main(void)
         cmocka_unit_test(flattens_without_pooling_where_a_row_says_flatten),
         cmocka_unit_test(padding_is_half_the_kernel_of_a_conv_and_none_of_a_pool),
         cmocka_unit_test(groups_divide_the_weights),
+        cmocka_unit_test(blocks_are_made_of_the_ops_that_the_page_says),
+        cmocka_unit_test(gates_are_a_share_of_the_block_and_have_biases),
+        cmocka_unit_test(group_norm_has_groups_of_eight_channels_or_more),
+        cmocka_unit_test(pools_once_behind_all_repeats_of_a_conv),
+        cmocka_unit_test(a_padded_shortcut_has_no_parameters_and_halves_as_the_body_does),
         cmocka_unit_test(concat_stacks_channels),
         cmocka_unit_test(inputs_of_a_node_come_before_it),
         cmocka_unit_test(memory_grows_with_batch_and_state_and_never_wraps),

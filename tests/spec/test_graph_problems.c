@@ -71,6 +71,36 @@ static const struct mistake mistakes[] = {
      "{'name':'g','op':'concat','from':['e','e','e','e']},"
      "{'name':'h','op':'concat','from':['g','g','g','g']},{'name':'head','op':'linear'}",
         "E_SIZE", "/layers/7/op", NULL, "set a.out=64"},
+    {"{'name':'gap0','op':'global_pool'},{'name':'a','op':'conv','out':1048576,'kernel':1},"
+     "{'name':'b','op':'concat','from':['a','a','a','a']},"
+     "{'name':'c','op':'concat','from':['b','b','b','b']},"
+     "{'name':'d','op':'concat','from':['c','c','c','c']},"
+     "{'name':'e','op':'concat','from':['d','d','d','d']},"
+     "{'name':'m','op':'mbconv','expand':8}," HEAD,
+        "E_SIZE", "/layers/6/op", NULL, "set a.out=64"},
+    {"{'name':'a','op':'conv','out':64},"
+     "{'name':'b','op':'residual','out':32,'shortcut':'pad'}," HEAD,
+        "E_SHAPE", "/layers/1/shortcut",
+        "layers[1] \"b\": a padded shortcut cannot go from 64 channels to 32. Legal: conv, or out "
+        "of 64 and more.",
+        "set b.shortcut=\"conv\""},
+    {"{'name':'a','op':'conv','out':64},"
+     "{'name':'b','op':'bottleneck','out':32,'stride':2,'shortcut':'pad'}," HEAD,
+        "E_SHAPE", "/layers/1/shortcut", NULL, "set b.shortcut=\"conv\""},
+    {"{'name':'gap0','op':'global_pool'},{'name':'a','op':'conv','out':8,'pool':'avg'}," HEAD,
+        "E_SHAPE", "/layers/1/pool",
+        "layers[1] \"a\": its 2x2 pool does not fit on a map of [8,1,1].", "set a.pool=\"none\""},
+    {"{'name':'f','op':'flatten'},{'name':'m','op':'mbconv','out':8,'act':'silu'},"
+     "{'name':'head','op':'linear'}",
+        "E_SHAPE", "/layers/1/op", NULL,
+        "replace layers[1] by "
+        "{\"name\":\"m\",\"op\":\"linear\",\"out\":8,\"act\":\"silu\"}"},
+    {"{'name':'a','op':'conv','out':32},{'name':'m','op':'mbconv','out':64,'stride':2},"
+     "{'name':'d','op':'dwsep','from':['a'],'out':64},"
+     "{'name':'join','op':'add','from':['m','d']}," HEAD,
+        "E_ADD_SHAPE", "/layers/3/from",
+        "layers[3] \"join\": inputs differ: m=[64,16,16], d=[64,32,32].",
+        "set d.stride=2 (gives [64,16,16])"},
 };
 
 static void assert_same(const char *wanted, const char *found)

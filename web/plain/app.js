@@ -46,41 +46,86 @@ const note = (text) => (text ? element("span", { class: "note" }, text) : "");
 
 function table(columns, rows, empty) {
   if (rows.length === 0) return element("p", { class: "quiet" }, empty);
-  const head = element("tr", {}, ...columns.map((c) => element("th", { class: c.class || "" }, c.title)));
-  const body = rows.map((row) =>
-    element("tr", {}, ...columns.map((c) => element("td", { class: c.class || "" }, ...[].concat(c.cell(row))))));
+  const head = element("tr", {}, ...columns.map((c) =>
+    element("th", { class: c.class || "", scope: "col", "aria-label": c.title ? null : "actions" }, c.title)));
+  const body = rows.map((row) => element("tr", { "data-id": row.id }, ...columns.map((c) =>
+    element("td", { class: c.class || "", "data-title": c.title }, ...[].concat(c.cell(row))))));
   return element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
 }
 
+// --- Putting a newer table in the place of an older one ------------------------
+// What has not changed stays the same element, so that a button keeps the focus, and a click that
+// began on it ends on it.
+
+function putCell(old, made) {
+  if (old.isEqualNode(made)) return;
+  const hadFocus = old.contains(document.activeElement);
+  old.replaceWith(made);
+  if (hadFocus) (made.querySelector("button, a") || made).focus();
+}
+
+function putRows(body, made) {
+  const ids = new Set([...made.rows].map((row) => row.dataset.id));
+  for (const row of [...body.rows]) if (!ids.has(row.dataset.id)) row.remove();
+  const kept = new Map([...body.rows].map((row) => [row.dataset.id, row]));
+  let place = body.firstElementChild;
+  for (const row of [...made.rows]) {
+    const old = kept.get(row.dataset.id);
+    if (old) [...row.cells].forEach((cell, i) => putCell(old.cells[i], cell));
+    if (old && old === place) place = place.nextElementSibling;
+    else body.insertBefore(old || row, place);
+  }
+}
+
+function put(place, made) {
+  const old = place.firstElementChild;
+  if (!old || old.tagName !== "TABLE" || made.tagName !== "TABLE") {
+    place.replaceChildren(made);
+    return;
+  }
+  putRows(old.tBodies[0], made.tBodies[0]);
+  if (old.caption) old.caption.remove();
+  if (made.caption) old.prepend(made.caption);
+}
+
+const busy = new WeakSet(); // not the attribute, which would take the focus away
+
 async function act(button, work) {
-  button.disabled = true;
+  if (busy.has(button)) return;
+  busy.add(button);
   try {
     await work();
     await refresh();
   } catch (error) {
     alert(error.message);
   } finally {
-    button.disabled = false;
+    busy.delete(button);
   }
 }
 
-const action = (label, work) => element("button", { type: "button", onclick: (e) => act(e.currentTarget, work) }, label);
+// What it acts on is said to those who do not see the row.
+const action = (label, name, work) => element("button",
+  { type: "button", "aria-label": `${label} ${name}`, onclick: (e) => act(e.currentTarget, work) }, label);
 
 // --- The three lists -----------------------------------------------------------
 
+const jobName = (j) => j.model_name || j.id.slice(0, 8);
+
 const jobColumns = [
-  { title: "model", class: "name", cell: (j) => j.model_name || j.id.slice(0, 8) },
+  { title: "model", class: "name", cell: jobName },
   { title: "strategy", class: "wide", cell: (j) => j.strategy || "" },
   { title: "status", cell: (j) => [
-      element("span", { class: j.status }, j.status === "failed" ? `failed: ${j.failure_reason}` : j.status), note(j.error)] },
+      element("span", { class: j.status }, j.status === "failed" && j.failure_reason ? `failed: ${j.failure_reason}` : j.status), note(j.error)] },
   { title: "progress", cell: (j) => [
       element("progress", { max: 1, value: j.progress || 0, "aria-label": "progress" }), " ",
       element("span", { class: "quiet" }, j.status === "running" ? duration(j.eta_seconds) : "")] },
   { title: "epoch", class: "number wide", cell: (j) => (j.epoch ? `${j.epoch}${j.epochs ? ` / ${j.epochs}` : ""}` : "") },
   { title: "validation", class: "number", cell: (j) => percent(j.best_accuracy) },
   { title: "", cell: (j) =>
-      j.status === "pending" || j.status === "running" ? action("Cancel", () => call("DELETE", `/api/jobs/${j.id}`))
-      : j.status === "failed" || j.status === "cancelled" ? action("Resume", () => call("POST", `/api/jobs/${j.id}/resume`))
+      j.status === "pending" || j.status === "running" 
+        ? action("Cancel", jobName(j), () => call("DELETE", `/api/jobs/${j.id}`))
+      : j.status === "failed" || j.status === "cancelled" 
+        ? action("Resume", jobName(j), () => call("POST", `/api/jobs/${j.id}/resume`))
       : "" },
 ];
 
@@ -92,22 +137,23 @@ const datasetColumns = [
   { title: "pictures", class: "number", cell: (d) => count(d.total_samples) },
   { title: "classes", class: "number wide", cell: (d) => count(d.classes && d.classes.length) },
   { title: "", cell: (d) => [
-      d.readiness === "ready" ? action("Train", () => call("POST", "/api/jobs", { dataset_id: d.id })) : "", " ",
-      action("Delete", async () => {
+      d.readiness === "ready" 
+        ? action("Train", d.name, () => call("POST", "/api/jobs", { dataset_id: d.id })) : "", " ",
+      action("Delete", d.name, async () => {
         if (confirm(`Delete the data set "${d.name}" and its files?`)) await call("DELETE", `/api/datasets/${d.id}`);
       })] },
 ];
 
 const modelColumns = [
   { title: "name", class: "name", cell: (m) => m.name },
-  { title: "status", cell: (m) => element("span", { class: m.status, title: m.error || "" },
-      m.is_partial ? `${m.status} (partial)` : m.status) },
+  { title: "status", cell: (m) => [
+      element("span", { class: m.status }, m.is_partial ? `${m.status} (partial)` : m.status), note(m.error)] },
   { title: "strategy", class: "wide", cell: (m) => m.strategy || "" },
   { title: "accuracy", class: "number", cell: (m) => percent(m.accuracy) },
   { title: "parameters", class: "number wide", cell: (m) => count(m.parameters) },
   { title: "", cell: (m) => [
-      m.current_version ? element("a", { href: `/api/models/${m.id}/download` }, "Download") : "", " ",
-      action("Delete", async () => {
+      m.current_version ? element("a", { href: `/api/models/${m.id}/download`, "aria-label": `Download ${m.name}` }, "Download") : "", " ",
+      action("Delete", m.name, async () => {
         if (confirm(`Delete the model "${m.name}" and its files?`)) await call("DELETE", `/api/models/${m.id}`);
       })] },
 ];
@@ -116,9 +162,9 @@ async function show(id, path, columns, empty) {
   const list = await call("GET", path);
   const made = table(columns, list.items, empty);
   if (list.total > list.items.length) {
-    made.append(element("caption", { class: "quiet" }, `the newest ${list.items.length} of ${list.total}`));
+    made.prepend(element("caption", { class: "quiet" }, `the newest ${list.items.length} of ${list.total}`));
   }
-  $(id).replaceChildren(made);
+  put($(id), made);
 }
 
 let isRefreshing = false;
@@ -149,6 +195,8 @@ async function refresh() {
 
 let source = null;
 
+const RETRY_MS = 3000;
+
 function watch() {
   source = new EventSource("/api/events");
   const soon = () => { clearTimeout(watch.timer); watch.timer = setTimeout(() => refresh().catch(fail), 150); };
@@ -156,7 +204,22 @@ function watch() {
     source.addEventListener(type, soon);
   }
   source.onopen = () => { $("connection").textContent = "live"; soon(); };
-  source.onerror = () => { $("connection").textContent = "reconnecting"; };
+  source.onerror = () => {
+    $("connection").textContent = "reconnecting";
+    // A browser tries again by itself when the connection broke, but not when the answer was no stream.
+    if (source && source.readyState === EventSource.CLOSED) setTimeout(watchAgain, RETRY_MS);
+  };
+}
+
+async function watchAgain() {
+  if (!source) return;
+  try {
+    await refresh();
+    if (source) watch();
+  } catch (error) {
+    fail(error);
+    if (source) setTimeout(watchAgain, RETRY_MS);
+  }
 }
 
 function fail(error) {
@@ -166,36 +229,55 @@ function fail(error) {
 
 // --- Signing in and out ----------------------------------------------------------
 
+function setSignedIn(isSignedIn) {
+  $("sign-in").hidden = isSignedIn;
+  for (const id of ["content", "sign-out", "more"]) $(id).hidden = !isSignedIn;
+}
+
 function signOut() {
   if (source) source.close();
   source = null;
-  $("content").hidden = true;
-  $("sign-out").hidden = true;
-  $("sign-in").hidden = false;
+  setSignedIn(false);
   $("connection").textContent = "not signed in";
 }
 
-async function start() {
-  // The sign-in address carries the token in its fragment, which is never sent; it goes from the bar at once.
-  const match = location.hash.match(/^#token=(dv_[0-9a-f]+)$/);
-  if (match) {
-    history.replaceState(null, "", location.pathname);
-    await call("POST", "/api/session", { token: match[1] });
-  }
+// The sign-in address carries the token in its fragment, which is never sent; it goes from the bar at once.
+function takeToken() {
+  const match = location.hash.match(/^#token=(.+)$/);
+  if (match) history.replaceState(null, "", location.pathname);
+  return match ? match[1] : null;
+}
+
+async function enter(token) {
+  if (token) await call("POST", "/api/session", { token });
   await refresh();
-  $("sign-in").hidden = true;
-  $("content").hidden = false;
-  $("sign-out").hidden = false;
+  $("sign-in-error").textContent = "";
+  setSignedIn(true);
+  if (source) source.close();
   watch();
+}
+
+async function start(token) {
+  try {
+    await enter(token);
+  } catch (error) {
+    if (!error.status || error.status >= 500) {
+      $("connection").textContent = error.message;
+      setTimeout(() => start(token), RETRY_MS);
+      return;
+    }
+    signOut();
+    if (token) $("sign-in-error").textContent = error.message;
+    $("token").focus();
+  }
 }
 
 $("sign-in-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   $("sign-in-error").textContent = "";
   try {
-    await call("POST", "/api/session", { token: $("token").value.trim() });
+    await enter($("token").value.trim());
     $("token").value = "";
-    await start();
   } catch (error) {
     $("sign-in-error").textContent = error.message;
   }
@@ -204,6 +286,13 @@ $("sign-in-form").addEventListener("submit", async (event) => {
 $("sign-out").addEventListener("click", async () => {
   await call("DELETE", "/api/session").catch(() => {});
   signOut();
+  $("token").focus();
+});
+
+// A sign-in address that is put into the bar of a page that is open already.
+addEventListener("hashchange", () => {
+  const token = takeToken();
+  if (token) start(token);
 });
 
 // --- Uploading: XMLHttpRequest, because fetch tells no progress ----------------------
@@ -233,4 +322,4 @@ $("upload").addEventListener("submit", (event) => {
   request.send(form);
 });
 
-start().catch((error) => { fail(error); if (error.status !== 401) signOut(); });
+start(takeToken());
