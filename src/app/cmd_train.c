@@ -208,6 +208,20 @@ static const char **list_strategies(const struct dv_json *strategies)
     return names;
 }
 
+/* Has the server a language model to ask? */
+static bool has_llm(const struct dv_json *strategies)
+{
+    const struct dv_json *items = dv_json_get(strategies, "items");
+    bool result = false;
+
+    for (size_t i = 0; i < dv_json_count(items); i++) {
+        const struct dv_json *item = dv_json_at(items, i);
+        result = result || (dv_text_equal(dv_json_get_string(item, "name", ""), "llm") &&
+                               dv_json_get_bool(item, "can_run", false));
+    }
+    return result;
+}
+
 /* Check the request for this data set; problems are said here. */
 static enum dv_status check(struct dv_session *session, struct request *request,
     const char *dataset_id, struct dv_arena *arena, struct dv_job_spec **ret_spec,
@@ -222,7 +236,8 @@ static enum dv_status check(struct dv_session *session, struct request *request,
         return status;
     }
     DV_CLEANUP(dv_freep) const char **names = list_strategies(strategies);
-    const struct dv_capabilities capabilities = {.strategies = names};
+    const struct dv_capabilities capabilities = {
+        .strategies = names, .has_llm = has_llm(strategies)};
     dv_json_set_string(request->json, "dataset_id", dataset_id);
     dv_problems_init(&problems, arena, PROBLEMS_MAX);
     status = dv_job_spec_parse(request->json, &capabilities, arena, &problems, ret_spec, reterr);

@@ -9,7 +9,6 @@
 #include "store/store_impl.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #define COLUMNS                                                                                    \
@@ -19,16 +18,6 @@
 static const struct dv_list_sort sorts[] = {{"number", DV_LIST_INTEGER}, {0}};
 
 /* --- Writing ---------------------------------------------------------------------------------- */
-
-static void hash_text(const char *text, char ret_hash[static DV_SHA256_TEXT_SIZE])
-{
-    unsigned char digest[DV_SHA256_SIZE];
-
-    dv_sha256(text, strlen(text), digest);
-    for (size_t i = 0; i < DV_SHA256_SIZE; i++) {
-        (void)snprintf(ret_hash + 2 * i, 3, "%02x", digest[i]);
-    }
-}
 
 static struct dv_json *make_event(const struct dv_exchange *exchange)
 {
@@ -49,10 +38,12 @@ static struct dv_json *make_event(const struct dv_exchange *exchange)
 static enum dv_status put(struct dv_store *store, const char *job_id,
     const struct dv_exchange *exchange, struct dv_error *reterr)
 {
+    unsigned char digest[DV_SHA256_SIZE];
     char hash[DV_SHA256_TEXT_SIZE], now[DV_TIME_TEXT_SIZE];
     int64_t changes = 0;
 
-    hash_text(exchange->request, hash);
+    dv_sha256(exchange->request, strlen(exchange->request), digest);
+    dv_text_hex(digest, sizeof(digest), hash);
     dv_clock_now_text(now);
     const struct dv_sql_value values[] = {dv_sql_text(job_id), dv_sql_integer(exchange->number),
         dv_sql_text(exchange->purpose), dv_sql_text(exchange->outcome),

@@ -126,28 +126,21 @@ struct end {
     const struct dv_json *result; /* NULL: there is none */
 };
 
-/* The job's result: the worker's, with what its search was like. NULL: there is none. */
+/* The job's result: the worker's, with what asking cost. NULL: there is none. */
 static enum dv_status make_result(struct dv_store *store, const char *job_id,
     const struct dv_json *result, struct dv_json **ret_whole, struct dv_error *reterr)
 {
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *tally = NULL;
     DV_CLEANUP(dv_json_unrefp) struct dv_json *bill = NULL;
 
     if (!result) {
         *ret_whole = NULL;
         return DV_OK;
     }
-    enum dv_status status = dv_run_tally(store, job_id, &tally, reterr);
-    if (status == DV_OK) {
-        status = dv_exchange_bill(store, job_id, &bill, reterr);
-    }
+    enum dv_status status = dv_exchange_bill(store, job_id, &bill, reterr);
     if (status != DV_OK) {
         return status;
     }
     struct dv_json *whole = dv_json_copy(result);
-    if (dv_json_count(tally) > 0) {
-        dv_json_set(whole, "proposals", dv_json_ref(tally));
-    }
     if (dv_json_get_integer(bill, "questions", 0) > 0) {
         dv_json_set(whole, "llm", dv_json_ref(bill));
     }

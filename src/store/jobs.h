@@ -86,7 +86,7 @@ DV_MUST_CHECK enum dv_status dv_jobs_progress(struct dv_store *store, const char
 /*
  * The end: the job completed, its run written (store/runs.h), its model `ready` with `result`'s
  * figures and a new version whose files are at `model_path` already, whole and durable. The job's
- * result says in "proposals" how those of a search fared, in "llm" what was asked.
+ * result says in "llm" what was asked of a language model.
  */
 DV_MUST_CHECK enum dv_status dv_jobs_complete(struct dv_store *store, const char *id, int64_t fence,
     const struct dv_json *result, const char *model_path, struct dv_error *reterr);

@@ -182,8 +182,30 @@ enum dv_status dv_run_end_all(
         values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
 }
 
-enum dv_status dv_run_keep_best(struct dv_store *store, const char *job_id, const char *status,
-    const struct dv_json *result, char *ret_id, struct dv_error *reterr)
+/* Which run a result is: a search says so among its figures. */
+static int64_t find_best(const struct dv_json *result)
+{
+    int64_t iteration = dv_json_get_integer(dv_json_get(result, "metrics"), "best_iteration", 1);
+
+    return iteration > 0 ? iteration : 1;
+}
+
+/* A run that its search spoke of has its figures: it only becomes the best. */
+static enum dv_status mark_best(struct dv_store *store, const struct dv_sql_value values[static 2],
+    bool *ret_is_there, struct dv_error *reterr)
+{
+    int64_t changes = 0;
+
+    enum dv_status status = dv_store_write(store,
+        "UPDATE training_runs SET verdict = 'best' WHERE job_id = $1 AND iteration = $2 AND "
+        "source IS NOT NULL",
+        values, 2, NULL, &changes, reterr);
+    *ret_is_there = changes > 0;
+    return status;
+}
+
+static enum dv_status put_best(struct dv_store *store, const char *job_id, const char *job_status,
+    const struct dv_json *result, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_freep)
     char *architecture = dv_store_json_text(dv_json_get(result, "architecture"));
@@ -191,18 +213,17 @@ enum dv_status dv_run_keep_best(struct dv_store *store, const char *job_id, cons
     char *hyperparameters = dv_store_json_text(dv_json_get(result, "hyperparameters"));
     DV_CLEANUP(dv_freep) char *metrics = dv_store_json_text(dv_json_get(result, "metrics"));
     DV_CLEANUP(dv_freep) char *history = dv_store_json_text(dv_json_get(result, "history"));
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
     char id[DV_UUID_TEXT_SIZE], now[DV_TIME_TEXT_SIZE];
 
     dv_uuid_make(id);
     dv_clock_now_text(now);
     const struct dv_sql_value values[] = {dv_sql_text(id), dv_sql_text(job_id),
-        dv_sql_integer(dv_json_get_integer(result, "iteration", 1)), dv_sql_text(status),
-        dv_sql_text(architecture), dv_sql_text(hyperparameters), dv_sql_text(metrics),
-        dv_sql_text(history), dv_store_number(result, "accuracy"), dv_store_number(result, "loss"),
+        dv_sql_integer(find_best(result)), dv_sql_text(job_status), dv_sql_text(architecture),
+        dv_sql_text(hyperparameters), dv_sql_text(metrics), dv_sql_text(history),
+        dv_store_number(result, "accuracy"), dv_store_number(result, "loss"),
         dv_store_number(result, "best_val_accuracy"), dv_store_count(result, "parameters"),
         dv_store_count(result, "flops"), dv_sql_text(now)};
-    enum dv_status status_ = dv_store_write(store,
+    return dv_store_write(store,
         "INSERT INTO training_runs (id, job_id, iteration, status, architecture, "
         "hyperparameters, metrics, history, accuracy, loss, best_accuracy, parameters, flops, "
         "verdict, created_at, finished_at) VALUES "
@@ -210,33 +231,30 @@ enum dv_status dv_run_keep_best(struct dv_store *store, const char *job_id, cons
         "ON CONFLICT (job_id, iteration) DO UPDATE SET status = excluded.status, "
         "architecture = excluded.architecture, hyperparameters = excluded.hyperparameters, "
         "metrics = excluded.metrics, history = excluded.history, accuracy = excluded.accuracy, "
-        "loss = excluded.loss, "
-        "best_accuracy = coalesce(excluded.best_accuracy, training_runs.best_accuracy), "
-        "parameters = excluded.parameters, flops = excluded.flops, verdict = 'best', "
-        "finished_at = coalesce(training_runs.finished_at, excluded.finished_at)",
+        "loss = excluded.loss, best_accuracy = excluded.best_accuracy, "
+        "parameters = excluded.parameters, flops = excluded.flops, "
+        "finished_at = excluded.finished_at",
         values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
-    if (status_ == DV_OK) {
-        status_ = dv_store_write_one(store, "run",
-            "SELECT id FROM training_runs WHERE job_id = $1 AND iteration = $2", values + 1, 2, &row,
-            reterr);
-    }
-    if (status_ == DV_OK) {
-        (void)dv_text_copy(ret_id, DV_UUID_TEXT_SIZE, dv_json_get_string(row, "id", ""));
-    }
-    return status_;
 }
 
-enum dv_status dv_run_tally(struct dv_store *store, const char *job_id, struct dv_json **ret_tally,
-    struct dv_error *reterr)
+enum dv_status dv_run_keep_best(struct dv_store *store, const char *job_id, const char *job_status,
+    const struct dv_json *result, char *ret_id, struct dv_error *reterr)
 {
-    const struct dv_sql_value values[] = {dv_sql_text(job_id)};
+    const struct dv_sql_value values[] = {dv_sql_text(job_id), dv_sql_integer(find_best(result))};
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
+    bool is_there = false;
 
-    return dv_store_write(store,
-        "SELECT source, count(*) AS count, "
-        "sum(CASE WHEN coalesce(repairs, 0) = 0 THEN 1 ELSE 0 END) AS first_try, "
-        "CAST(sum(coalesce(repairs, 0)) AS bigint) AS repairs, "
-        "sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END) AS failed "
-        "FROM training_runs WHERE job_id = $1 AND source IS NOT NULL GROUP BY source "
-        "ORDER BY source LIMIT 100",
-        values, 1, ret_tally, NULL, reterr);
+    enum dv_status status = mark_best(store, values, &is_there, reterr);
+    if (status == DV_OK && !is_there) {
+        status = put_best(store, job_id, job_status, result, reterr);
+    }
+    if (status == DV_OK) {
+        status = dv_store_write_one(store, "run",
+            "SELECT id FROM training_runs WHERE job_id = $1 AND iteration = $2", values, 2, &row,
+            reterr);
+    }
+    if (status == DV_OK) {
+        (void)dv_text_copy(ret_id, DV_UUID_TEXT_SIZE, dv_json_get_string(row, "id", ""));
+    }
+    return status;
 }

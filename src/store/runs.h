@@ -40,17 +40,10 @@ DV_MUST_CHECK enum dv_status dv_run_end_all(
     struct dv_store *store, const char *job_id, const char *status, struct dv_error *reterr);
 
 /*
- * The run of a job's result, by its "iteration" (1 where it does not say): its figures are the
- * result's, its verdict "best". `*ret_id` is its id.
+ * The run of a job's result, by its metrics' "best_iteration" (1 where they have none), becomes the
+ * "best". `*ret_id` is its id. One of which nothing was said before has the figures of the result.
  */
 DV_MUST_CHECK enum dv_status dv_run_keep_best(struct dv_store *store, const char *job_id,
-    const char *status, const struct dv_json *result, char *ret_id, struct dv_error *reterr);
-
-/*
- * How the proposals of a search fared: [{"source", "count", "first_try", "repairs", "failed"}],
- * those that the gate took at once being first tries. Empty where there was no search.
- */
-DV_MUST_CHECK enum dv_status dv_run_tally(struct dv_store *store, const char *job_id,
-    struct dv_json **ret_tally, struct dv_error *reterr);
+    const char *job_status, const struct dv_json *result, char *ret_id, struct dv_error *reterr);
 
 #endif
