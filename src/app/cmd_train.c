@@ -9,6 +9,7 @@
 #include "app/connection.h"
 #include "app/dataset_source.h"
 #include "app/job_follow.h"
+#include "app/run_view.h"
 #include "app/session.h"
 #include "base/alloc.h"
 #include "base/arena.h"
@@ -140,7 +141,7 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
     const struct dv_option options[] = {
         OPTION("name", "N", take_name, "of the model"),
         OPTION("strategy", "S", take_strategy,
-            "auto (default) or native"),
+            "auto (default), native, search or llm"),
         OPTION("set", "key=value", take_set, "a hyperparameter; may be given often"),
         OPTION("arch", "FILE.json", take_arch,
             "an architecture file, or a preset: resnet20, small_cnn, ..."),
@@ -283,6 +284,7 @@ static void print_result(const struct dv_session *session, const struct dv_json 
     } else {
         dv_print_line("accuracy unknown: the data set has no test split");
     }
+    dv_run_view_print_best(dv_json_get(job, "runs")); /* the others were shown as they came */
     dv_print_line("model %s", dv_json_get_string(result, "model_id", ""));
     dv_print_line("%s", dv_json_get_string(result, "model_path", ""));
 }
