@@ -120,6 +120,10 @@ static void on_message(void *user, const struct dv_message *message)
         take_run(training, &message->run);
     } else if (message->type == DV_MESSAGE_ASK && is_training) {
         take_question(training, &message->ask);
+    } else if (message->type == DV_MESSAGE_REPLY) {
+        struct dv_error error = {0};
+        (void)dv_fail(&error, DV_INVALID, "'reply' is not a worker's to say");
+        refuse(training, &error);
     } else if (message->type == DV_MESSAGE_LOG) {
         dv_job_log_add(training->log, message->log.level, "worker", message->log.text);
     } else if (message->type == DV_MESSAGE_ACK) {
