@@ -346,7 +346,10 @@ static enum dv_status run_loop(struct dv_search *search, struct dv_error *reterr
         dv_search_report(search, i);
     }
     if (search->state.count > 0) {
-        status = dv_search_try(search, reterr);
+        status = dv_search_blame(search, reterr);
+        if (status == DV_OK) {
+            status = dv_search_try(search, reterr);
+        }
     }
     while (status == DV_OK && !search->state.over) {
         status = dv_search_next(search, reterr);

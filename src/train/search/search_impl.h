@@ -80,6 +80,12 @@ double dv_search_budget(const struct dv_search *search);
 
 /* search_trial.c */
 
+/*
+ * A search is gone on with, and the caller says why the worker before ended: a mark against the
+ * candidate that it was training.
+ */
+DV_MUST_CHECK enum dv_status dv_search_blame(struct dv_search *search, struct dv_error *reterr);
+
 /* Do what is left to be done about the last candidate: train, judge, measure, tidy up. */
 DV_MUST_CHECK enum dv_status dv_search_try(struct dv_search *search, struct dv_error *reterr);
 

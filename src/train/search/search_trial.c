@@ -126,13 +126,13 @@ static int64_t read_mark(const struct dv_search *search, uint32_t iteration)
     return (int64_t)checkpoint->counters.sequence;
 }
 
-/* The caller says why the worker before this one ended: a mark against what it trained. */
-static enum dv_status note_kill(struct dv_search *search, struct dv_error *reterr)
+enum dv_status dv_search_blame(struct dv_search *search, struct dv_error *reterr)
 {
     const struct dv_train_options *options = search->task->options;
     const struct dv_candidate *candidate = last(search);
 
-    if (!options->previous_failure || last_note(search)->kill_worker == options->attempt) {
+    if (!options->previous_failure || last_note(search)->is_judged ||
+        last_note(search)->kill_worker == options->attempt) {
         return DV_OK;
     }
     struct dv_json *entry = entry_of(candidate);
@@ -394,12 +394,11 @@ enum dv_status dv_search_try(struct dv_search *search, struct dv_error *reterr)
     assert(search->state.count > 0);
     dv_search_report(search, index);
     if (!last_note(search)->is_judged) {
-        status = note_kill(search, reterr);
-        if (status == DV_OK && last_note(search)->kill_count >= KILLS_MAX) {
+        if (last_note(search)->kill_count >= KILLS_MAX) {
             bool is_oom = dv_text_equal(search->task->options->previous_failure, "oom");
             status = write_failure(search, is_oom ? DV_NOMEM : DV_IO,
                 "two workers ended while they trained it, without a checkpoint between", reterr);
-        } else if (status == DV_OK) {
+        } else {
             dv_search_expect(search);
             status = train(search, reterr);
         }
