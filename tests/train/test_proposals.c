@@ -439,6 +439,7 @@ static void propose(struct bench *bench, const struct dv_slot *slot, struct dv_c
                          ret, &graph, NULL),
         DV_OK);
     ret->iteration = slot->iteration;
+    ret->operator= proposal.operator;
     dv_json_unref(proposal.architecture);
     dv_json_unref(proposal.hyperparameters);
 }
@@ -569,6 +570,30 @@ static void each_operator_keeps_to_what_it_says(void **state)
     }
 }
 
+/* Of one parent there are only so many improvements: the slots after these are drafts. */
+static void a_parent_that_has_no_more_neighbours_does_not_end_the_search(void **state)
+{
+    struct bench *bench = *state;
+    struct dv_candidate *candidates = bench->candidates;
+    unsigned drafts = 0;
+
+    for (uint32_t i = 1; i <= DV_ARRAY_SIZE(bench->candidates); i++) {
+        struct dv_slot slot = {.iteration = i,
+            .slot_count = 64,
+            .limits = &bench->limits,
+            .operator= i == 1 ? DV_OPERATOR_DRAFT : DV_OPERATOR_IMPROVE,
+            .parents = {i > 1}};
+        bench->history.count = i - 1;
+        bench->limits.macs_max = i == 1 ? UINT64_MAX : candidates[0].macs;
+        propose(bench, &slot, &candidates[i - 1]);
+        assert_false(dv_gate_has_seen(&bench->history, &candidates[i - 1], NULL));
+        candidates[i - 1].status = DV_CANDIDATE_FAILED;
+        drafts += i > 1 && candidates[i - 1].operator== DV_OPERATOR_DRAFT;
+    }
+    print_message("%u of 63 are drafts\n", drafts);
+    assert_in_range(drafts, 1, 62);
+}
+
 static void nothing_that_fits_is_said_and_not_searched_for_ever(void **state)
 {
     struct bench *bench = *state;
@@ -613,6 +638,7 @@ int main(void)
         BENCH_TEST(what_was_learned_is_worth_more_than_drawing_at_random),
         BENCH_TEST(the_same_history_gives_the_same_proposal_and_none_is_made_twice),
         BENCH_TEST(each_operator_keeps_to_what_it_says),
+        BENCH_TEST(a_parent_that_has_no_more_neighbours_does_not_end_the_search),
         BENCH_TEST(nothing_that_fits_is_said_and_not_searched_for_ever),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

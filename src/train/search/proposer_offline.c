@@ -267,6 +267,13 @@ static enum dv_status propose(void *self, const struct dv_search_history *histor
 
     observe(&offer);
     enum dv_status status = choose(&offer, ret_proposal, reterr);
+    if (status == DV_NOT_FOUND && slot->operator!= DV_OPERATOR_DRAFT) {
+        /* A parent has only so many neighbours; the space has more. */
+        struct dv_slot draft_slot = *slot;
+        draft_slot.operator= DV_OPERATOR_DRAFT;
+        offer.slot = &draft_slot;
+        status = choose(&offer, ret_proposal, reterr);
+    }
     dv_free(offer.observations);
     return status;
 }
