@@ -225,8 +225,8 @@ static void refuse_nameless(struct dv_http_request *request)
 /* What was sent is not repeated: it may be another's. */
 static void refuse_unknown(struct dv_http_request *request, const struct dv_api_caller *caller)
 {
-    dv_http_reply_header(request, "WWW-Authenticate",
-        "Bearer realm=\"DeepVariance\", error=\"invalid_token\"");
+    dv_http_reply_header(
+        request, "WWW-Authenticate", "Bearer realm=\"DeepVariance\", error=\"invalid_token\"");
     dv_http_reply_problem(request, 401,
         caller->is_session ? "This session has ended: sign in again."
                            : "There is no such token here, or it was revoked; the owner's is in "

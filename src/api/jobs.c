@@ -4,8 +4,10 @@
 #include "api/api_impl.h"
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "job/admission.h"
 #include "job/supervisor.h"
 #include "spec/job_spec.h"
 #include "spec/problem.h"
@@ -22,8 +24,25 @@ static const char *const statuses[] = {
 
 /* --- Creating --------------------------------------------------------------------------------- */
 
+/* What is wrong between network and pictures is said at once, not when the job's turn comes. */
+static enum dv_status check_network(struct dv_api *api, const struct dv_job_spec *spec,
+    const struct dv_json *complete, const struct dv_json *dataset, struct dv_problems *problems,
+    struct dv_error *reterr)
+{
+    char folder[DV_PATH_SIZE];
+
+    if (!spec->architecture ||
+        !dv_text_equal(dv_json_get_string(dataset, "readiness", ""), "ready")) {
+        return DV_OK;
+    }
+    enum dv_status status = dv_path_format(
+        folder, reterr, "%s/datasets/%s", api->options.data_folder, spec->dataset_id);
+    return status == DV_OK ? dv_admission_check_network(complete, folder, problems, reterr)
+                           : status;
+}
+
 static enum dv_status create_job(struct dv_api *api, const struct dv_job_spec *spec,
-    struct dv_json **ret_row, struct dv_error *reterr)
+    struct dv_problems *problems, struct dv_json **ret_row, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *dataset = NULL;
     DV_CLEANUP(dv_json_unrefp) struct dv_json *complete = dv_job_spec_to_json(spec);
@@ -31,6 +50,9 @@ static enum dv_status create_job(struct dv_api *api, const struct dv_job_spec *s
 
     enum dv_status status =
         dv_datasets_get(api->options.store, spec->dataset_id, &dataset, reterr);
+    if (status == DV_OK) {
+        status = check_network(api, spec, complete, dataset, problems, reterr);
+    }
     if (status != DV_OK) {
         return status;
     }
@@ -68,13 +90,13 @@ void dv_api_jobs_create(struct dv_http_request *request, void *user)
     dv_problems_init(&problems, arena, PROBLEMS_MAX);
     enum dv_status status = dv_job_spec_parse(
         dv_http_request_json(request), &api->capabilities, arena, &problems, &spec, &error);
+    if (status == DV_OK) {
+        status = create_job(api, spec, &problems, &row, &error);
+    }
     if (status != DV_OK && problems.count > 0) {
         dv_api_refuse_problems(request, &problems);
         (void)dv_arena_destroy(arena);
         return;
-    }
-    if (status == DV_OK) {
-        status = create_job(api, spec, &row, &error);
     }
     if (status == DV_OK) {
         dv_supervisor_wake(api->options.supervisor);

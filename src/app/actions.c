@@ -90,8 +90,8 @@ char *dv_action_path(const char *kind, const char *id, const char *rest, struct 
     int noun_size = (int)strlen(kind) - 1; /* "datasets" are many */
 
     if (!dv_uuid_is_valid(id)) {
-        (void)dv_fail(reterr, DV_NOT_FOUND, "'%.80s' is no id; `dv %.*s list` shows those there are",
-            id, noun_size, kind);
+        (void)dv_fail(reterr, DV_NOT_FOUND,
+            "'%.80s' is no id; `dv %.*s list` shows those there are", id, noun_size, kind);
         return NULL;
     }
     return dv_strprintf("/api/%s/%s%s", kind, id, rest);
@@ -155,8 +155,7 @@ void dv_action_print_members(const struct dv_json *row, const struct dv_action_m
             DV_CLEANUP(dv_freep) char *text = dv_json_print(value);
             dv_print_line("%-16s %s", members->label, text);
         } else if (dv_json_is_integer(value)) {
-            dv_print_line(
-                "%-16s %lld", members->label, (long long)dv_json_to_integer(value, 0));
+            dv_print_line("%-16s %lld", members->label, (long long)dv_json_to_integer(value, 0));
         }
     }
 }

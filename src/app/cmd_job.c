@@ -59,7 +59,8 @@ static void print_whole(const struct dv_json *row)
         dv_json_get_string(row, "model_name", ""), dv_json_get_string(row, "status", ""));
     dv_print_line("%-16s %.0f %%", "progress", 100 * dv_json_get_number(row, "progress", 0.0));
     if (dv_json_get_integer(row, "epochs", 0) > 0) {
-        dv_print_line("%-16s %lld of %lld", "epoch", (long long)dv_json_get_integer(row, "epoch", 0),
+        dv_print_line("%-16s %lld of %lld", "epoch",
+            (long long)dv_json_get_integer(row, "epoch", 0),
             (long long)dv_json_get_integer(row, "epochs", 0));
     }
     if (isfinite(best)) {

@@ -3,6 +3,7 @@
 /* `dv sample shapes OUT.zip`: a made-up picture set to try things with. */
 
 #include "app/command.h"
+#include "app/interrupt.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -25,11 +26,18 @@ static int write_shapes(const struct request *request, const char *path)
 {
     const struct dv_sample_shapes_options options = {.class_count = (uint32_t)request->classes,
         .picture_count = (uint32_t)request->count,
-        .seed = (uint64_t)request->seed};
+        .seed = (uint64_t)request->seed,
+        .is_cancelled = dv_interrupt_has_come};
     struct dv_error error = {0};
+    int interrupt_fd;
 
-    if (dv_sample_shapes_write(path, &options, &error) != DV_OK) {
-        return dv_command_fail(request->is_json, &error);
+    enum dv_status status = dv_interrupt_open(&interrupt_fd, &error);
+    if (status == DV_OK) {
+        status = dv_sample_shapes_write(path, &options, &error);
+    }
+    if (status != DV_OK) {
+        int result = dv_command_fail(request->is_json, &error);
+        return status == DV_INVALID ? DV_EXIT_USAGE : result;
     }
     if (request->is_json) {
         struct dv_json *line = dv_json_object();

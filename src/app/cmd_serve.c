@@ -98,8 +98,7 @@ static enum dv_status check_options(struct serve_options *options, struct dv_err
     if (options->running_jobs_max < 1 || options->running_jobs_max > 64) {
         return dv_fail(reterr, DV_INVALID, "--max-running-jobs is 1 to 64");
     }
-    enum dv_status status =
-        parse_listen(options->listen, options->host, &options->port, reterr);
+    enum dv_status status = parse_listen(options->listen, options->host, &options->port, reterr);
     if (status == DV_OK && options->is_open && !is_loopback(options->host)) {
         status = dv_fail(reterr, DV_DENIED,
             "--no-auth is taken on a loopback address only: %s can be reached by others",

@@ -139,8 +139,7 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
 {
     const struct dv_option options[] = {
         OPTION("name", "N", take_name, "of the model"),
-        OPTION("strategy", "S", take_strategy,
-            "auto (default) or native"),
+        OPTION("strategy", "S", take_strategy, "auto (default) or native"),
         OPTION("set", "key=value", take_set, "a hyperparameter; may be given often"),
         OPTION("arch", "FILE.json", take_arch,
             "an architecture file, or a preset: resnet20, small_cnn, ..."),
@@ -190,8 +189,8 @@ static void print_problems(bool is_json, const struct dv_problems *problems)
         /* A member of the request names itself in the message. */
         bool is_deep = problem->pointer[0] && strchr(problem->pointer + 1, '/');
         (void)fprintf(stderr, "dv: %s%s%s%s%s\n", is_deep ? problem->pointer : "",
-            is_deep ? ": " : "", problem->message,
-            problem->fix && problem->fix[0] ? " Fix: " : "", problem->fix ? problem->fix : "");
+            is_deep ? ": " : "", problem->message, problem->fix && problem->fix[0] ? " Fix: " : "",
+            problem->fix ? problem->fix : "");
     }
 }
 
@@ -383,8 +382,8 @@ static enum dv_status run_job(struct dv_session *session, struct request *reques
     }
     status = dv_job_follow(session, &job, reterr);
     if (status == DV_CANCELLED) {
-        status = dv_fail(
-            reterr, status, "stopped; the same command with --resume goes on from here");
+        status =
+            dv_fail(reterr, status, "stopped; the same command with --resume goes on from here");
     }
     if (status != DV_OK) {
         return status;

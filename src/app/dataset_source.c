@@ -147,9 +147,8 @@ static void report_findings(struct dv_session *session, const struct dv_json *fi
     if (dv_json_count(findings) == 0) {
         return;
     }
-    dv_buffer_append_text(&text, "findings:");
     for (void *at = dv_json_first(findings); at; at = dv_json_next(findings, at)) {
-        dv_buffer_printf(&text, " %s %lld", dv_json_key(at),
+        dv_buffer_printf(&text, "%s %s %lld", text.size == 0 ? "findings:" : ",", dv_json_key(at),
             (long long)dv_json_to_integer(dv_json_value(at), 0));
     }
     dv_session_say(session, "info", dv_buffer_text(&text));

@@ -252,14 +252,17 @@ static enum dv_status add_picture(struct dv_zip_writer *writer, const char *name
 }
 
 static enum dv_status write_class(struct dv_zip_writer *writer, uint32_t shape, uint32_t count,
-    uint64_t seed, struct dv_error *reterr)
+    const struct dv_sample_shapes_options *options, struct dv_error *reterr)
 {
     unsigned char pixels[SIDE * SIDE * CHANNELS];
     char name[64];
     enum dv_status status = DV_OK;
 
     for (uint32_t i = 0; status == DV_OK && i < count; i++) {
-        struct dv_random random = dv_random_make(seed, DV_RANDOM_SAMPLE, shape, i);
+        if (options->is_cancelled && options->is_cancelled()) {
+            return dv_fail(reterr, DV_CANCELLED, "interrupted");
+        }
+        struct dv_random random = dv_random_make(options->seed, DV_RANDOM_SAMPLE, shape, i);
         draw_picture(&random, shape, pixels);
         (void)snprintf(name, sizeof(name), "%s/%05u.png", shapes[shape].name, i);
         status = add_picture(writer, name, pixels, reterr);
@@ -289,7 +292,7 @@ enum dv_status dv_sample_shapes_write(
     enum dv_status status = dv_zip_writer_open(path, &writer, reterr);
     for (uint32_t i = 0; status == DV_OK && i < classes; i++) {
         uint32_t share = count / classes + (i < count % classes);
-        status = write_class(writer, i, share, options->seed, reterr);
+        status = write_class(writer, i, share, options, reterr);
     }
     return status == DV_OK ? dv_zip_writer_finish(writer, reterr) : status;
 }

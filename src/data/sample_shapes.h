@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define DV_SAMPLE_CLASSES_MIN 2u
@@ -20,11 +21,12 @@ struct dv_sample_shapes_options {
     uint32_t class_count;   /* 0: 10 */
     uint32_t picture_count; /* of all classes together, dealt out evenly; 0: 300 a class */
     uint64_t seed;
+    bool (*is_cancelled)(void); /* asked before each picture; NULL: it is not */
 };
 
 /*
  * Make or replace the archive at `path`. DV_INVALID: too many or too few classes or pictures (each
- * class needs two). DV_NO_SPACE: the disk is full; nothing is left behind.
+ * class needs two). DV_NO_SPACE: the disk is full; DV_CANCELLED; either way nothing is left behind.
  */
 DV_MUST_CHECK enum dv_status dv_sample_shapes_write(
     const char *path, const struct dv_sample_shapes_options *options, struct dv_error *reterr);

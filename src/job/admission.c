@@ -16,9 +16,6 @@
 
 #define SUMMARY_SIZE_MAX (64u << 20)
 #define WORKER_BYTES (32ull << 20) /* resident, of a worker with a small network: measured */
-#define IMAGE_SIDE_DEFAULT                                                                         \
-    224u /* larger pictures are scaled down to this unless asked otherwise                         \
-          */
 #define OPTIMIZER_SLOTS 2u
 #define CHECKPOINTS 3u /* the last two and the best, each with parameters, state and average */
 
@@ -59,9 +56,7 @@ static enum dv_status read_hyperparameters(struct planning *planning, struct dv_
         return status;
     }
     int64_t wanted = planning->hyperparameters.image_size;
-    uint32_t median = planning->summary.side_median;
-    uint32_t usual = median < IMAGE_SIDE_DEFAULT ? median : IMAGE_SIDE_DEFAULT;
-    planning->side = wanted > 0 ? (uint32_t)wanted : usual;
+    planning->side = wanted > 0 ? (uint32_t)wanted : dv_dataset_image_size(&planning->summary);
     return DV_OK;
 }
 
@@ -70,24 +65,50 @@ static uint64_t picture_bytes(const struct planning *planning)
     return (uint64_t)planning->side * planning->side * planning->summary.channels;
 }
 
-/* The network of the job's own architecture; NULL where it has none, or where it is refused. */
-static const struct dv_graph *build_graph(const struct planning *planning)
+/* The network of the job's own architecture; NULL where it leaves that to the strategy. */
+static enum dv_status build_graph(const struct planning *planning, struct dv_problems *problems,
+    const struct dv_graph **ret_graph, struct dv_error *reterr)
 {
     const struct dv_json *json = dv_json_get(planning->spec, "architecture");
     struct dv_shape input = {
         .channels = planning->summary.channels, .rows = planning->side, .columns = planning->side};
-    struct dv_problems problems;
     struct dv_arch *arch;
-    struct dv_graph *graph;
+    struct dv_graph *graph = NULL;
 
-    dv_problems_init(&problems, planning->arena, DV_ARCH_PROBLEMS_MAX);
-    if (dv_json_is_null(json) ||
-        dv_arch_parse(json, planning->arena, &problems, &arch, NULL) != DV_OK ||
-        dv_graph_build(arch, input, planning->summary.class_count, planning->arena, &problems,
-            &graph, NULL) != DV_OK) {
-        return NULL; /* the worker says what is wrong with it */
+    *ret_graph = NULL;
+    if (dv_json_is_null(json)) {
+        return DV_OK;
     }
-    return graph;
+    enum dv_status status = dv_arch_parse(json, planning->arena, problems, &arch, reterr);
+    if (status == DV_OK) {
+        status = dv_graph_build(arch, input, planning->summary.class_count, planning->arena,
+            problems, &graph, reterr);
+    }
+    *ret_graph = graph;
+    return status;
+}
+
+static enum dv_status read_planning(
+    struct planning *planning, const char *dataset_folder, struct dv_error *reterr)
+{
+    enum dv_status status = read_summary(planning, dataset_folder, reterr);
+
+    return status == DV_OK ? read_hyperparameters(planning, reterr) : status;
+}
+
+enum dv_status dv_admission_check_network(const struct dv_json *spec, const char *dataset_folder,
+    struct dv_problems *problems, struct dv_error *reterr)
+{
+    struct planning planning = {.arena = problems->arena, .spec = spec};
+    const struct dv_graph *graph;
+    size_t count_before = problems->count;
+
+    enum dv_status status = read_planning(&planning, dataset_folder, reterr);
+    if (status == DV_OK) {
+        status = build_graph(&planning, problems, &graph, reterr);
+        dv_problems_prefix(problems, count_before, "/architecture");
+    }
+    return status;
 }
 
 static uint64_t saturating_add(uint64_t a, uint64_t b)
@@ -112,16 +133,18 @@ enum dv_status dv_admission_plan(const struct dv_json *spec, const char *dataset
 {
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(0);
     struct planning planning = {.arena = arena, .spec = spec};
+    const struct dv_graph *graph;
+    struct dv_problems problems;
 
     assert(ret_plan);
-    enum dv_status status = read_summary(&planning, dataset_folder, reterr);
-    if (status == DV_OK) {
-        status = read_hyperparameters(&planning, reterr);
-    }
+    enum dv_status status = read_planning(&planning, dataset_folder, reterr);
     if (status != DV_OK) {
         return status;
     }
-    const struct dv_graph *graph = build_graph(&planning);
+    dv_problems_init(&problems, arena, DV_ARCH_PROBLEMS_MAX);
+    if (build_graph(&planning, &problems, &graph, NULL) != DV_OK) {
+        graph = NULL; /* the worker says what is wrong with it */
+    }
     uint64_t values = graph ? graph->parameter_count * (2 + OPTIMIZER_SLOTS) : 0;
     *ret_plan = (struct dv_job_plan){
         .memory_bytes = training_bytes(&planning, graph, planning.hyperparameters.batch_size),

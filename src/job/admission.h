@@ -13,6 +13,15 @@
 #include <stdint.h>
 
 struct dv_json;
+struct dv_problems;
+
+/*
+ * Does the architecture of `spec` (a complete job spec) fit the pictures and classes of the data set in
+ * `dataset_folder`? One that the strategy is to choose does. DV_INVALID: `problems` says what does not,
+ * with pointers into the spec.
+ */
+DV_MUST_CHECK enum dv_status dv_admission_check_network(const struct dv_json *spec,
+    const char *dataset_folder, struct dv_problems *problems, struct dv_error *reterr);
 
 struct dv_job_plan {
     uint64_t memory_bytes;       /* with the batch that was asked for */

@@ -246,3 +246,20 @@ enum dv_status dv_dataset_summary_parse(const struct dv_json *json, struct dv_ar
     }
     return status;
 }
+
+/* --- Size ------------------------------------------------------------------------------- */
+
+#define TINY_SIZE_MIN 8u
+#define SMALL_SIDE_MAX 160u
+#define SMALL_SIZE 64u
+#define PHOTO_SIZE 128u
+
+uint32_t dv_dataset_image_size(const struct dv_dataset_summary *summary)
+{
+    assert(summary);
+
+    if (summary->side_max <= DV_DATASET_TINY_SIDE_MAX) {
+        return summary->side_max < TINY_SIZE_MIN ? TINY_SIZE_MIN : summary->side_max;
+    }
+    return summary->side_median <= SMALL_SIDE_MAX ? SMALL_SIZE : PHOTO_SIZE;
+}

@@ -77,6 +77,12 @@ struct dv_dataset_summary {
 /* {"id", "name", "classes": [{"name", "count", "train", "val", "test"}], ...}; the caller's. */
 struct dv_json *dv_dataset_summary_to_json(const struct dv_dataset_summary *summary);
 
+/* Pictures up to this side are taken as they are. */
+#define DV_DATASET_TINY_SIDE_MAX 40u
+
+/* The side, in pixels, at which pictures of this set go into a network unless the user says another. */
+uint32_t dv_dataset_image_size(const struct dv_dataset_summary *summary);
+
 DV_MUST_CHECK enum dv_status dv_dataset_summary_parse(const struct dv_json *json,
     struct dv_arena *arena, struct dv_dataset_summary *ret_summary, struct dv_error *reterr);
 

@@ -233,10 +233,7 @@ static void check_architecture(struct reader *reader)
         return;
     }
     (void)!dv_arch_parse(value, reader->arena, reader->problems, &arch, NULL);
-    for (size_t i = count_before; i < reader->problems->count; i++) {
-        struct dv_problem *item = &reader->problems->items[i];
-        item->pointer = dv_arena_printf(reader->problems->arena, "/architecture%s", item->pointer);
-    }
+    dv_problems_prefix(reader->problems, count_before, "/architecture");
     reader->spec->architecture = value;
 }
 

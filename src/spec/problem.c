@@ -53,6 +53,17 @@ void dv_problems_add(struct dv_problems *problems, const char *code, const char 
     };
 }
 
+void dv_problems_prefix(struct dv_problems *problems, size_t first, const char *prefix)
+{
+    assert(problems);
+    assert(prefix);
+
+    for (size_t i = first; i < problems->count; i++) {
+        struct dv_problem *problem = &problems->items[i];
+        problem->pointer = dv_arena_printf(problems->arena, "%s%s", prefix, problem->pointer);
+    }
+}
+
 struct dv_json *dv_problems_to_json(const struct dv_problems *problems)
 {
     struct dv_json *list = dv_json_array();

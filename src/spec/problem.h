@@ -37,6 +37,9 @@ void dv_problems_init(struct dv_problems *problems, struct dv_arena *arena, size
 void dv_problems_add(struct dv_problems *problems, const char *code, const char *pointer,
     const char *fix, const char *format, ...) DV_PRINTF(5, 6);
 
+/* The problems from `first` on are of something that stands at `prefix` ("/architecture"). */
+void dv_problems_prefix(struct dv_problems *problems, size_t first, const char *prefix);
+
 /* [{"code", "pointer", "message", "fix"}, ...]; the caller's. */
 struct dv_json *dv_problems_to_json(const struct dv_problems *problems);
 

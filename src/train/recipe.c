@@ -11,11 +11,7 @@
 #include <assert.h>
 #include <math.h>
 
-#define TINY_SIDE_MAX 40u
-#define SMALL_SIDE_MAX 160u
-#define TINY_SIZE_MIN 8u
-#define SMALL_SIZE 64u
-#define PHOTO_SIZE 128u
+#define SMALL_SIZE_MAX 80u
 
 /* Arithmetic of a default run: about six minutes at 120 GFLOP/s, which two cores sustain. */
 #define BUDGET_FLOPS 45e12
@@ -42,20 +38,10 @@ static const struct kind kinds[] = {
 
 enum dv_recipe_kind dv_recipe_kind_of(uint32_t image_size, uint32_t channels)
 {
-    if (image_size <= TINY_SIDE_MAX) {
+    if (image_size <= DV_DATASET_TINY_SIDE_MAX) {
         return channels == 1 ? DV_RECIPE_TINY_GREY : DV_RECIPE_TINY_COLOUR;
     }
-    return image_size <= 80 ? DV_RECIPE_SMALL : DV_RECIPE_PHOTO;
-}
-
-uint32_t dv_recipe_image_size(const struct dv_dataset_summary *dataset)
-{
-    assert(dataset);
-
-    if (dataset->side_max <= TINY_SIDE_MAX) {
-        return dataset->side_max < TINY_SIZE_MIN ? TINY_SIZE_MIN : dataset->side_max;
-    }
-    return dataset->side_median <= SMALL_SIDE_MAX ? SMALL_SIZE : PHOTO_SIZE;
+    return image_size <= SMALL_SIZE_MAX ? DV_RECIPE_SMALL : DV_RECIPE_PHOTO;
 }
 
 /* --- Networks --------------------------------------------------------------------------- */

@@ -26,9 +26,6 @@ enum dv_recipe_kind {
 /* The kind for pictures of this size (a side in pixels). */
 enum dv_recipe_kind dv_recipe_kind_of(uint32_t image_size, uint32_t channels);
 
-/* The side of the network's input for this data set. */
-uint32_t dv_recipe_image_size(const struct dv_dataset_summary *dataset);
-
 /* The default network, an architecture file's object (the caller's). `dropout` 0: no such row. */
 struct dv_json *dv_recipe_architecture(
     const struct dv_dataset_summary *dataset, uint32_t image_size, double dropout);

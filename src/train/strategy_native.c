@@ -42,7 +42,7 @@ static uint32_t wanted_image_size(const struct dv_train_task *task)
 {
     int64_t size = dv_json_get_integer(task->job->hyperparameters, "image_size", 0);
 
-    return size > 0 && size <= UINT16_MAX ? (uint32_t)size : dv_recipe_image_size(task->dataset);
+    return size > 0 && size <= UINT16_MAX ? (uint32_t)size : dv_dataset_image_size(task->dataset);
 }
 
 static enum dv_status native_default_hyperparameters(const struct dv_train_task *task,
@@ -97,7 +97,7 @@ static enum dv_status native_train(const struct dv_train_task *task,
     struct dv_hyperparameters *used = &trained.hyperparameters;
 
     if (used->image_size == 0) {
-        used->image_size = dv_recipe_image_size(task->dataset);
+        used->image_size = dv_dataset_image_size(task->dataset);
     }
     uint32_t image_size = (uint32_t)used->image_size;
     enum dv_status status =

@@ -397,6 +397,7 @@ class CommandLine(unittest.TestCase):
                           ["job", "show"], ["job", "logs", "a", "b"], ["serve", "extra"],
                           ["predict", "a", "b", "--top-k", "0"], ["predict", "a", "b", "--top-k", "-3"],
                           ["evaluate", "a", "b", "--split", "half"], ["sample", "shapes", "x.zip", "--classes", "1"],
+                          ["sample", "shapes", self.root / "x.zip", "--count", "1"],
                           ["model", "download", "a", "--format", "zip", "--data", self.data],
                           ["serve", "--listen", "here", "--data", self.data],
                           ["train", self.archive, "--base", "00000000-0000-4000-8000-000000000000", "--data", self.data],
@@ -548,6 +549,16 @@ class CommandLine(unittest.TestCase):
         self.assertLess(time.monotonic() - start, 6)
         self.assertFalse(pathlib.Path(f"/proc/{worker}").exists())
         self.assertRegex(lines_of(output)[-1]["message"], "--resume goes on from here$")
+
+    def test_an_interrupted_sample_leaves_nothing(self):
+        with tempfile.TemporaryDirectory(prefix="dv-cli-") as folder:
+            with subprocess.Popen([DV, "sample", "shapes", "a.zip", "--count", "1000000"], cwd=folder, text=True,
+                                  stderr=subprocess.PIPE) as command:
+                wait_for(lambda: list(pathlib.Path(folder).iterdir()))
+                command.send_signal(signal.SIGINT)
+                self.assertEqual(command.communicate(timeout=60)[1], "dv: interrupted\n")
+            self.assertEqual(command.returncode, 130)
+            self.assertEqual(list(pathlib.Path(folder).iterdir()), [])
 
     def test_a_command_without_a_terminal_goes_on_when_that_hangs_up(self):
         data = self.root / "nohup"

@@ -283,7 +283,7 @@ class Deaths(Case):
     @unittest.skipIf(IS_SANITIZED, "a sanitizer needs more memory than the limit")
     def test_one_that_is_resumed_after_running_out_of_memory_takes_less_again(self):
         """Its restarts count from nothing then, and what was decided for an earlier worker is not for this one."""
-        server = self.serve(memory_max=150000000)
+        server = self.serve(memory_max=120000000)
         dataset = server.make_dataset(self.shapes)
         job = server.queue(dataset, {"epochs": 1, "batch_size": 512, "image_size": 32}, architecture="resnet20",
                            max_restarts=1)

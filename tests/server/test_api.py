@@ -311,7 +311,14 @@ class Api(unittest.TestCase):
                  ({**good, "strategy": "magic"}, "/strategy"), ({**good, "strategy": "llm"}, "/strategy"),
                  ({**good, "seed": 1.5}, "/seed"), ({"dataset_id": 7}, "/dataset_id"),
                  ({**good, "architecture": {"name": "x", "layers": [{"name": "a", "op": "conf"}]}},
-                  "/architecture/layers/0/op"), ({**good, "architecture": "resnet19"}, "/architecture")]
+                  "/architecture/layers/0/op"), ({**good, "architecture": "resnet19"}, "/architecture"),
+                 ({**good, "architecture": {"name": "x", "layers": [  # a sum of two sizes
+                     {"name": "a", "op": "conv", "out": 8}, {"name": "b", "op": "conv", "out": 8, "stride": 2},
+                     {"name": "c", "op": "add", "from": ["a", "b"]}, {"name": "d", "op": "linear"}]}},
+                  "/architecture/layers/2/from"),
+                 ({**good, "architecture": {"name": "x", "layers": [  # a head for other classes
+                     {"name": "a", "op": "conv", "out": 8}, {"name": "d", "op": "linear", "out": 77}]}},
+                  "/architecture/layers/1/out")]
         for body, pointer in cases:
             problem = self.call("POST", "/api/jobs", 422, body=body)
             self.assertIn(pointer, self.pointers(problem), body)

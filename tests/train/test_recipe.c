@@ -61,7 +61,7 @@ static uint64_t macs_of(const struct dv_dataset_summary *dataset, uint32_t size)
 static void fashion_mnist_gets_a_small_network_and_twelve_epochs(void **state)
 {
     struct dv_dataset_summary dataset = make_dataset(1, 28, 28, 54000);
-    uint32_t size = dv_recipe_image_size(&dataset);
+    uint32_t size = dv_dataset_image_size(&dataset);
     uint64_t macs = macs_of(&dataset, size);
     struct dv_hyperparameters h = dv_recipe_hyperparameters(&dataset, size, macs);
 
@@ -84,7 +84,7 @@ static void fashion_mnist_gets_a_small_network_and_twelve_epochs(void **state)
 static void few_photographs_get_many_epochs_within_the_budget(void **state)
 {
     struct dv_dataset_summary dataset = make_dataset(3, 145, 640, 600);
-    uint32_t size = dv_recipe_image_size(&dataset);
+    uint32_t size = dv_dataset_image_size(&dataset);
     uint64_t macs = macs_of(&dataset, size);
     struct dv_hyperparameters h = dv_recipe_hyperparameters(&dataset, size, macs);
 
@@ -117,7 +117,7 @@ static void every_size_has_a_network_that_fits(void **state)
     for (size_t i = 0; i < DV_ARRAY_SIZE(sides); i++) {
         for (uint32_t channels = 1; channels <= 3; channels += 2) {
             struct dv_dataset_summary dataset = make_dataset(channels, sides[i], sides[i], 100);
-            uint32_t size = dv_recipe_image_size(&dataset);
+            uint32_t size = dv_dataset_image_size(&dataset);
             assert_true(size >= 8);
             assert_true(size <= 128);
             assert_true(macs_of(&dataset, size) > 0);

@@ -129,11 +129,14 @@ const jobColumns = [
       : "" },
 ];
 
+// Nothing is left out of a data set without a word: "unsupported_format 6, no_class 2".
+const findings = (d) => Object.entries(d.finding_counts || {}).map(([code, n]) => `${code} ${count(n)}`).join(", ");
+
 const datasetColumns = [
   { title: "name", class: "name", cell: (d) => d.name },
   { title: "state", cell: (d) => d.readiness === "processing"
       ? element("progress", { max: 1, value: d.progress || 0, "aria-label": "progress" })
-      : [element("span", { class: d.readiness }, d.readiness), note(d.error)] },
+      : [element("span", { class: d.readiness }, d.readiness), note(d.error || findings(d))] },
   { title: "pictures", class: "number", cell: (d) => count(d.total_samples) },
   { title: "classes", class: "number wide", cell: (d) => count(d.classes && d.classes.length) },
   { title: "", cell: (d) => [

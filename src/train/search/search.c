@@ -14,7 +14,6 @@
 #include "spec/dataset.h"
 #include "spec/graph.h"
 #include "spec/job_spec.h"
-#include "train/recipe.h"
 #include "train/search/search_impl.h"
 #include "train/search/search_journal.h"
 #include "train/task.h"
@@ -412,7 +411,7 @@ enum dv_status dv_search_run(const struct dv_search_options *options,
 
     /* One size for all: candidates are compared on the same pictures. */
     if (defaults.image_size == 0) {
-        defaults.image_size = dv_recipe_image_size(options->task->dataset);
+        defaults.image_size = dv_dataset_image_size(options->task->dataset);
     }
     used.hyperparameters = &defaults;
     dv_search_state_init(&search.state, search.arena);
