@@ -8,6 +8,7 @@
  */
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/random.h"
@@ -88,6 +89,8 @@ struct search {
     uint32_t stop_in;    /* they count from this candidate on */
     bool dies;           /* by SIGKILL, where it would stop */
     bool is_salvage;
+    const char *fault; /* a point that fails at its call of this number; NULL: none */
+    unsigned fault_at;
     /* In the child. */
     uint64_t asked;
     uint32_t now;
@@ -166,8 +169,12 @@ static void run_in_child(struct search *search)
         .previous_failure = search->previous_failure,
         .attempt = search->attempt,
         .callbacks = {.user = search, .run = on_run, .is_cancelled = is_cancelled}};
+    if (search->fault) {
+        dv_fault_arm(search->fault, search->fault_at);
+    }
     enum dv_status status = search->is_salvage ? dv_train_salvage(&options, &result, &error)
                                                : dv_train_run(&options, &result, &error);
+    (void)dv_fault_disarm();
     if (status != DV_OK) {
         result = dv_json_object();
         dv_json_set_string(result, "error", error.text);
@@ -458,6 +465,35 @@ static void a_search_killed_at_thirty_moments_ends_with_the_same_weights(void **
     finish(&killed, killed_result);
 }
 
+/* A full disk, a sync or a rename that fails: said, and gone on from as if nothing had been. */
+static void a_search_whose_disk_fails_now_and_then_ends_with_the_same_weights(void **state)
+{
+    static const char *const points[] = {"write", "sync", "rename"};
+    struct search whole;
+    struct search failing;
+    unsigned failures = 0;
+
+    (void)state;
+    make_search(&whole);
+    make_search(&failing);
+    struct dv_json *whole_result = go_whole(&whole);
+    for (unsigned i = 0; i < 24; i++) {
+        failing.fault = points[i % DV_ARRAY_SIZE(points)];
+        failing.fault_at = 1 + i;
+        enum dv_status status = go(&failing);
+        assert_true(status == DV_OK || status == DV_NO_SPACE || status == DV_IO);
+        failures += status != DV_OK;
+    }
+    print_message("%u of 24 came before the end\n", failures);
+    assert_in_range(failures, 8, 24);
+    failing.fault = NULL;
+    struct dv_json *result = go_whole(&failing);
+    assert_same_weights(&whole, &failing);
+    assert_same_candidates(&whole, &failing);
+    finish(&whole, whole_result);
+    finish(&failing, result);
+}
+
 static void stop_in(struct search *search, uint32_t iteration, uint64_t after)
 {
     search->stop_in = iteration;
@@ -677,6 +713,7 @@ int main(void)
         cmocka_unit_test(what_was_set_by_hand_holds_for_all_candidates),
         cmocka_unit_test(a_target_that_is_reached_ends_it),
         cmocka_unit_test(a_search_killed_at_thirty_moments_ends_with_the_same_weights),
+        cmocka_unit_test(a_search_whose_disk_fails_now_and_then_ends_with_the_same_weights),
         cmocka_unit_test(a_stopped_search_leaves_a_model_of_the_best_so_far),
         cmocka_unit_test(a_search_of_another_job_is_not_gone_on_with),
         cmocka_unit_test(a_replay_gives_the_same_candidates_and_weights),

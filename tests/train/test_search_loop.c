@@ -152,7 +152,7 @@ static enum dv_status propose(void *self, const struct dv_search_history *histor
     look_at(script, history);
     assert_int_equal(slot->iteration, history->count + 1);
     assert_int_equal(slot->iteration, script->expected_slot);
-    assert_int_equal(slot->limits->epochs, 1);
+    assert_true(slot->limits->epochs > 0);
     assert_true(slot->limits->macs_max > 0 && slot->limits->memory_max > 0);
     script->proposed++;
     return say(script, ret_proposal, reterr);
@@ -223,7 +223,7 @@ static enum dv_status go(struct run *run, struct script *script)
     struct dv_pack *pack = NULL;
     char path[DV_PATH_SIZE];
 
-    hyperparameters.epochs = 1;
+    hyperparameters.epochs = dv_json_get_integer(run->hyperparameters, "epochs", 1);
     hyperparameters.seed = run->job.seed;
     assert_int_equal(dv_pack_open(dataset_folder, &pack, NULL), DV_OK);
     struct dv_train_task task = {.options = &run->options,
@@ -366,6 +366,31 @@ static void a_stop_while_a_proposal_is_awaited_is_gone_on_from(void **state)
     finish(&run);
 }
 
+/* A long schedule of one among a thousand: the journal has to hold all of them. */
+static void a_long_history_is_kept_in_part_with_its_end(void **state)
+{
+    static const struct answer stop[] = {{NULL, NULL, DV_CANCELLED}};
+    struct script script = {.answers = stop, .count = DV_ARRAY_SIZE(stop)};
+    const struct dv_json *history = NULL;
+    struct run run;
+
+    (void)state;
+    make_run(&run, 1000);
+    dv_json_set_integer(run.hyperparameters, "epochs", 250);
+    assert_int_equal(go(&run, &script), DV_CANCELLED);
+    for (size_t i = 0; i < dv_json_count(run.entries); i++) {
+        const struct dv_json *entry = dv_json_at(run.entries, i);
+        history = dv_json_get(entry, "history") ? dv_json_get(entry, "history") : history;
+    }
+    size_t count = dv_json_count(history);
+    assert_in_range(count, 50, 100);
+    for (size_t i = 0; i < count; i++) {
+        int64_t epoch = dv_json_get_integer(dv_json_at(history, i), "epoch", 0);
+        assert_int_equal(epoch, 250 - 3 * (int64_t)(count - 1 - i));
+    }
+    finish(&run);
+}
+
 static void an_entry_that_cannot_be_written_ends_the_search(void **state)
 {
     struct script script = {0};
@@ -419,6 +444,7 @@ int main(void)
         cmocka_unit_test(after_two_repairs_that_do_not_pass_the_slot_is_the_offline_proposers),
         cmocka_unit_test(one_that_fails_or_is_away_costs_its_slot_and_nothing_else),
         cmocka_unit_test(a_stop_while_a_proposal_is_awaited_is_gone_on_from),
+        cmocka_unit_test(a_long_history_is_kept_in_part_with_its_end),
         cmocka_unit_test(an_entry_that_cannot_be_written_ends_the_search),
         cmocka_unit_test(a_time_limit_ends_it_with_the_best_so_far),
     };

@@ -14,7 +14,6 @@
 #include "spec/dataset.h"
 #include "spec/graph.h"
 #include "spec/job_spec.h"
-#include "train/recipe.h"
 #include "train/search/search_impl.h"
 #include "train/search/search_journal.h"
 #include "train/task.h"

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define KILLS_MAX 2
+#define HISTORY_EPOCHS_MAX 100000u /* of all candidates; about 300 bytes each */
 
 enum dv_status dv_search_folder(const char *job_folder, uint32_t iteration,
     char ret_path[static DV_PATH_SIZE], struct dv_error *reterr)
@@ -212,6 +213,26 @@ static struct dv_json *make_usage(double cpu_before)
     return usage;
 }
 
+/*
+ * The epochs that are kept in the journal, evenly chosen and the last among them: all candidates
+ * together have a part of its size. The model's own history has all.
+ */
+static struct dv_json *shorten_history(
+    const struct dv_search *search, const struct dv_json *history)
+{
+    struct dv_json *kept = dv_json_array();
+    size_t count = dv_json_count(history);
+    size_t most = HISTORY_EPOCHS_MAX / search->state.plan.slots;
+    size_t step = count / most + (count % most != 0);
+
+    for (size_t i = 0; i < count; i++) {
+        if ((count - 1 - i) % step == 0) {
+            dv_json_append(kept, dv_json_copy(dv_json_at(history, i)));
+        }
+    }
+    return kept;
+}
+
 static enum dv_status write_success(struct dv_search *search, const struct trial *trial,
     const struct dv_trained *trained, double cpu_before, struct dv_error *reterr)
 {
@@ -232,7 +253,7 @@ static enum dv_status write_success(struct dv_search *search, const struct trial
     dv_json_set_integer(entry, "epochs", (int64_t)dv_json_count(history));
     dv_json_set(entry, "training", dv_report_training(&trial->task, trained));
     dv_json_set(entry, "usage", make_usage(cpu_before));
-    dv_json_set(entry, "history", dv_json_copy(history));
+    dv_json_set(entry, "history", shorten_history(search, history));
     return write_verdict(search, &judged, entry, reterr);
 }
 
