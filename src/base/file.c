@@ -228,6 +228,23 @@ enum dv_status dv_file_sync(int fd, struct dv_error *reterr)
     return DV_OK;
 }
 
+enum dv_status dv_file_let_go(int fd, uint64_t offset, uint64_t size, struct dv_error *reterr)
+{
+    const unsigned flags =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    int result;
+
+    do {
+        result = dv_fault_hits("let_go") ? (errno = EIO, -1)
+                                         : sync_file_range(fd, (off_t)offset, (off_t)size, flags);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) {
+        return dv_fail_errno(reterr, errno, "cannot write the file out");
+    }
+    (void)posix_fadvise(fd, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED); /* only a hint */
+    return DV_OK;
+}
+
 void dv_file_closep(int *fd)
 {
     if (*fd >= 0) {

@@ -55,6 +55,14 @@ DV_MUST_CHECK enum dv_status dv_file_write_all(
 DV_MUST_CHECK enum dv_status dv_file_size(int fd, uint64_t *ret_size, struct dv_error *reterr);
 DV_MUST_CHECK enum dv_status dv_file_sync(int fd, struct dv_error *reterr);
 
+/*
+ * Wait until these bytes of what was written are on the disk, and let the kernel forget them. It is
+ * no dv_file_sync(): where they lie is not durable yet. A failed write that is told here is not
+ * told again there.
+ */
+DV_MUST_CHECK enum dv_status dv_file_let_go(
+    int fd, uint64_t offset, uint64_t size, struct dv_error *reterr);
+
 /* Close and set to -1; -1 is fine. For DV_CLEANUP too. */
 void dv_file_closep(int *fd);
 

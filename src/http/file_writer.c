@@ -13,6 +13,11 @@
 /* Writing out is started every so many bytes: what is left for the last fsync stays small, and so
  * does what the kernel holds in memory. */
 #define WRITE_OUT_SIZE (8u << 20)
+/* Of a large file the kernel forgets what is on the disk and this far back, so that the next bytes
+ * go into the same pages. New ones would push out what others read, and can cost more than the
+ * copying: under a hypervisor that takes unused memory back, 4 GB went in at half the speed. */
+#define IN_FLIGHT_SIZE (8u * WRITE_OUT_SIZE)
+#define KEPT_SIZE (1u << 30) /* at its start: a smaller file is in memory for who reads it next */
 
 struct dv_file_writer {
     pthread_mutex_t lock;
@@ -23,6 +28,18 @@ struct dv_file_writer {
     size_t thread_count; /* started */
 };
 
+static enum dv_status write_out(struct dv_file_work *work, uint64_t begin, uint64_t end)
+{
+    /* Only a hint: a failure shows in fsync. */
+    int result =
+        sync_file_range(work->fd, (off_t)begin, (off_t)(end - begin), SYNC_FILE_RANGE_WRITE);
+
+    if (result != 0 || begin < KEPT_SIZE + IN_FLIGHT_SIZE) {
+        return DV_OK;
+    }
+    return dv_file_let_go(work->fd, begin - IN_FLIGHT_SIZE, WRITE_OUT_SIZE, &work->error);
+}
+
 static enum dv_status write_block(struct dv_file_work *work)
 {
     enum dv_status status = DV_OK;
@@ -32,9 +49,7 @@ static enum dv_status write_block(struct dv_file_work *work)
         status = dv_file_write_all(work->fd, work->data, work->size, &work->error);
     }
     if (status == DV_OK && work->offset / WRITE_OUT_SIZE != end / WRITE_OUT_SIZE) {
-        uint64_t begin = work->offset / WRITE_OUT_SIZE * WRITE_OUT_SIZE;
-        /* Only a hint: a failure shows in fsync. */
-        (void)sync_file_range(work->fd, (off_t)begin, (off_t)(end - begin), SYNC_FILE_RANGE_WRITE);
+        status = write_out(work, work->offset / WRITE_OUT_SIZE * WRITE_OUT_SIZE, end);
     }
     if (status == DV_OK && work->is_sync) {
         status = dv_file_sync(work->fd, &work->error);
