@@ -318,7 +318,7 @@ static struct dv_candidate completed(
     uint32_t iteration, enum dv_operator operator, double accuracy, uint64_t macs)
 {
     return (struct dv_candidate){.iteration = iteration,
-        .operator= operator,
+        .operation = operator,
         .val_accuracy = accuracy,
         .macs = macs,
         .status = DV_CANDIDATE_COMPLETED};
@@ -439,7 +439,7 @@ static void propose(struct bench *bench, const struct dv_slot *slot, struct dv_c
                          ret, &graph, NULL),
         DV_OK);
     ret->iteration = slot->iteration;
-    ret->operator= proposal.operator;
+    ret->operation = proposal.operation;
     dv_json_unref(proposal.architecture);
     dv_json_unref(proposal.hyperparameters);
 }
@@ -483,7 +483,7 @@ static double search_formula(struct bench *bench, int64_t seed, bool is_random)
         struct dv_random noise = dv_random_make(noise_seed + i, DV_RANDOM_SAMPLE, 0, 0);
         struct dv_slot slot = {.iteration = i, .slot_count = TRIALS, .limits = &bench->limits};
         bool is_improved = i > 5 && i % 3 == 0; /* 30 % of the slots, as the search has it */
-        slot.operator= is_improved ? DV_OPERATOR_IMPROVE : DV_OPERATOR_DRAFT;
+        slot.operation = is_improved ? DV_OPERATOR_IMPROVE : DV_OPERATOR_DRAFT;
         slot.parents[0] = is_improved ? bench->history.best : 0;
         bench->history.count = is_random ? 0 : i - 1;
         propose(bench, &slot, candidate);
@@ -553,13 +553,13 @@ static void each_operator_keeps_to_what_it_says(void **state)
         struct dv_slot slot = {.iteration = i,
             .slot_count = 64,
             .limits = &bench->limits,
-            .operator= DV_OPERATOR_TUNE,
+            .operation = DV_OPERATOR_TUNE,
             .parents = {3}};
         propose(bench, &slot, &made);
         dv_arch_hash(made.arch, made_arch);
         assert_string_equal(made_arch, parent_arch);
 
-        slot.operator= DV_OPERATOR_IMPROVE;
+        slot.operation = DV_OPERATOR_IMPROVE;
         propose(bench, &slot, &made);
         dv_arch_hash(made.arch, made_arch);
         assert_string_not_equal(made_arch, parent_arch);
@@ -581,14 +581,14 @@ static void a_parent_that_has_no_more_neighbours_does_not_end_the_search(void **
         struct dv_slot slot = {.iteration = i,
             .slot_count = 64,
             .limits = &bench->limits,
-            .operator= i == 1 ? DV_OPERATOR_DRAFT : DV_OPERATOR_IMPROVE,
+            .operation = i == 1 ? DV_OPERATOR_DRAFT : DV_OPERATOR_IMPROVE,
             .parents = {i > 1}};
         bench->history.count = i - 1;
         bench->limits.macs_max = i == 1 ? UINT64_MAX : candidates[0].macs;
         propose(bench, &slot, &candidates[i - 1]);
         assert_false(dv_gate_has_seen(&bench->history, &candidates[i - 1], NULL));
         candidates[i - 1].status = DV_CANDIDATE_FAILED;
-        drafts += i > 1 && candidates[i - 1].operator== DV_OPERATOR_DRAFT;
+        drafts += i > 1 && candidates[i - 1].operation == DV_OPERATOR_DRAFT;
     }
     print_message("%u of 63 are drafts\n", drafts);
     assert_in_range(drafts, 1, 62);
@@ -599,7 +599,7 @@ static void nothing_that_fits_is_said_and_not_searched_for_ever(void **state)
     struct bench *bench = *state;
     struct dv_proposal proposal;
     struct dv_slot slot = {
-        .iteration = 2, .slot_count = 3, .operator= DV_OPERATOR_DRAFT, .limits = &bench->limits};
+        .iteration = 2, .slot_count = 3, .operation = DV_OPERATOR_DRAFT, .limits = &bench->limits};
 
     bench->limits.macs_max = 1000;
     assert_int_equal(bench->proposer.propose(bench->proposer.self, &bench->history, &slot,

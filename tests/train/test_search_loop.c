@@ -120,7 +120,7 @@ static enum dv_status say(
         return dv_fail(reterr, answer->status, "the script says so");
     }
     *ret_proposal = (struct dv_proposal){
-        .operator= DV_OPERATOR_DRAFT, .source = DV_PROPOSAL_SOURCE_LLM, .hypothesis = "because"};
+        .operation = DV_OPERATOR_DRAFT, .source = DV_PROPOSAL_SOURCE_LLM, .hypothesis = "because"};
     assert_int_equal(dv_json_parse(answer->architecture, strlen(answer->architecture),
                          &ret_proposal->architecture, NULL),
         DV_OK);

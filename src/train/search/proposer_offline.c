@@ -78,7 +78,7 @@ static bool draft(struct offer *offer, struct dv_proposal *proposal)
     struct dv_point point;
 
     draw_point(offer, &point);
-    proposal->operator= DV_OPERATOR_DRAFT;
+    proposal->operation = DV_OPERATOR_DRAFT;
     proposal->source = DV_PROPOSAL_SOURCE_TPE;
     proposal->architecture = dv_space_architecture(space, &point);
     proposal->hyperparameters = dv_space_hyperparameters(space, &point);
@@ -114,7 +114,7 @@ static bool tune(
         }
     }
     complete(&point, &drawn);
-    proposal->operator= DV_OPERATOR_TUNE;
+    proposal->operation = DV_OPERATOR_TUNE;
     proposal->source = DV_PROPOSAL_SOURCE_TPE;
     proposal->parents[0] = parent->iteration;
     proposal->architecture = dv_arch_to_json(parent->arch);
@@ -137,7 +137,7 @@ static struct dv_json *hyperparameters_of(const struct dv_candidate *parent)
 static bool improve(
     struct offer *offer, const struct dv_candidate *parent, struct dv_proposal *proposal)
 {
-    proposal->operator= DV_OPERATOR_IMPROVE;
+    proposal->operation = DV_OPERATOR_IMPROVE;
     proposal->source = DV_PROPOSAL_SOURCE_MUTATION;
     proposal->parents[0] = parent->iteration;
     proposal->architecture = dv_mutation_make(
@@ -162,7 +162,7 @@ static bool cross(struct offer *offer, const struct dv_candidate *one,
         }
     }
     complete(&points[0], &drawn);
-    proposal->operator= DV_OPERATOR_CROSSOVER;
+    proposal->operation = DV_OPERATOR_CROSSOVER;
     proposal->source = DV_PROPOSAL_SOURCE_MUTATION;
     proposal->parents[0] = one->iteration;
     proposal->parents[1] = two->iteration;
@@ -179,13 +179,13 @@ static bool try_operator(struct offer *offer, struct dv_proposal *ret_proposal)
     const struct dv_candidate *two = find(offer->history, offer->slot->parents[1]);
 
     *ret_proposal = (struct dv_proposal){0};
-    if (one && offer->slot->operator== DV_OPERATOR_TUNE) {
+    if (one && offer->slot->operation == DV_OPERATOR_TUNE) {
         return tune(offer, one, ret_proposal);
     }
-    if (one && two && offer->slot->operator== DV_OPERATOR_CROSSOVER) {
+    if (one && two && offer->slot->operation == DV_OPERATOR_CROSSOVER) {
         return cross(offer, one, two, ret_proposal);
     }
-    if (one && offer->slot->operator!= DV_OPERATOR_DRAFT) {
+    if (one && offer->slot->operation != DV_OPERATOR_DRAFT) {
         return improve(offer, one, ret_proposal);
     }
     return draft(offer, ret_proposal);
@@ -267,10 +267,10 @@ static enum dv_status propose(void *self, const struct dv_search_history *histor
 
     observe(&offer);
     enum dv_status status = choose(&offer, ret_proposal, reterr);
-    if (status == DV_NOT_FOUND && slot->operator!= DV_OPERATOR_DRAFT) {
+    if (status == DV_NOT_FOUND && slot->operation != DV_OPERATOR_DRAFT) {
         /* A parent has only so many neighbours; the space has more. */
         struct dv_slot draft_slot = *slot;
-        draft_slot.operator= DV_OPERATOR_DRAFT;
+        draft_slot.operation = DV_OPERATOR_DRAFT;
         offer.slot = &draft_slot;
         status = choose(&offer, ret_proposal, reterr);
     }

@@ -51,7 +51,7 @@ static enum dv_status propose(void *self, const struct dv_search_history *histor
         proposal.parents[i] = parent > 0 && parent < slot->iteration ? (uint32_t)parent : 0;
     }
     const char *hypothesis = dv_json_get_string(entry, "hypothesis", NULL);
-    proposal.operator= operator_of(entry, slot->operator);
+    proposal.operation = operator_of(entry, slot->operation);
     proposal.hypothesis = hypothesis ? dv_arena_strdup(arena, hypothesis) : NULL;
     proposal.architecture = dv_json_ref(dv_json_get(entry, "architecture"));
     proposal.hyperparameters = dv_json_copy(dv_json_get(entry, "hyperparameters"));

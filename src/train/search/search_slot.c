@@ -28,7 +28,7 @@
 
 /* How often each operator is drawn, in hundredths; llm-search, 2.4. */
 static const struct {
-    enum dv_operator operator;
+    enum dv_operator operation;
     unsigned share;
 } shares[] = {
     {DV_OPERATOR_DRAFT, 10},
@@ -109,7 +109,7 @@ static enum dv_operator draw_operator(struct dv_random *random)
         at -= shares[i].share;
         i++;
     }
-    return shares[i].operator;
+    return shares[i].operation;
 }
 
 /* Candidates that are proposed, at most: without the default and those that are trained again. */
@@ -138,21 +138,21 @@ static void choose_slot(const struct dv_search *search, uint32_t iteration, stru
 
     *slot = (struct dv_slot){.iteration = iteration,
         .slot_count = search->state.plan.slots,
-        .operator= is_draft(search, iteration) || count == 0 ? DV_OPERATOR_DRAFT : drawn,
+        .operation = is_draft(search, iteration) || count == 0 ? DV_OPERATOR_DRAFT : drawn,
         .limits = &search->limits};
-    if (slot->operator== DV_OPERATOR_DRAFT) {
+    if (slot->operation == DV_OPERATOR_DRAFT) {
         return;
     }
     slot->parents[0] = draw_parent(ranked, count, &random);
-    if (slot->operator== DV_OPERATOR_CROSSOVER && count> 1) {
+    if (slot->operation == DV_OPERATOR_CROSSOVER && count > 1) {
         for (int i = 0; i < 64 && (slot->parents[1] == 0 || slot->parents[1] == slot->parents[0]);
              i++) {
             slot->parents[1] = draw_parent(ranked, count, &random);
         }
     }
-    if (slot->operator==
-        DV_OPERATOR_CROSSOVER &&(slot->parents[1] == 0 || slot->parents[1] == slot->parents[0])) {
-        slot->operator= DV_OPERATOR_IMPROVE;
+    if (slot->operation == DV_OPERATOR_CROSSOVER &&
+        (slot->parents[1] == 0 || slot->parents[1] == slot->parents[0])) {
+        slot->operation = DV_OPERATOR_IMPROVE;
         slot->parents[1] = 0;
     }
 }
@@ -240,7 +240,7 @@ static enum dv_status ask(
         dv_problems_init(&problems, arena, DV_ARCH_PROBLEMS_MAX);
         status = check(asking, &proposal, &problems, reterr);
         if (status == DV_OK) {
-            asking->candidate.operator= proposal.operator;
+            asking->candidate.operation = proposal.operation;
             memcpy(asking->candidate.parents, proposal.parents, sizeof(proposal.parents));
             asking->candidate.repair_count = repairs;
             drop_proposal(&proposal);
@@ -268,8 +268,8 @@ static size_t first_proposer(const struct dv_search *search, const struct dv_slo
 {
     struct dv_random random = dv_random_make(
         (uint64_t)search->task->job->seed, DV_RANDOM_SEARCH, slot->iteration, UINT32_MAX);
-    bool is_passed =
-        slot->operator== DV_OPERATOR_TUNE && dv_random_unit(&random) >= search->options->tune_share;
+    bool is_passed = slot->operation == DV_OPERATOR_TUNE &&
+                     dv_random_unit(&random) >= search->options->tune_share;
 
     /* A replay has said already who was to propose what. */
     return is_passed && !search->replay.entries ? search->proposer_count - 1 : 0;
@@ -342,8 +342,8 @@ void dv_search_expect(struct dv_search *search)
 static bool was_retrained(const struct dv_search_state *state, uint32_t iteration)
 {
     for (uint32_t i = 0; i < state->count; i++) {
-        if (state->candidates[i].operator== DV_OPERATOR_RETRAIN && state->candidates[i].parents
-                [0] == iteration) {
+        if (state->candidates[i].operation == DV_OPERATOR_RETRAIN &&
+            state->candidates[i].parents[0] == iteration) {
             return true;
         }
     }
@@ -358,8 +358,9 @@ static const struct dv_candidate *best_screened(const struct dv_search_state *st
     for (uint32_t i = 0; i < state->count; i++) {
         const struct dv_candidate *candidate = &state->candidates[i];
         bool is_screened = candidate->status == DV_CANDIDATE_COMPLETED &&
-                           candidate->operator!= DV_OPERATOR_DEFAULT && candidate->operator!=
-                           DV_OPERATOR_RETRAIN && !was_retrained(state, candidate->iteration);
+                           candidate->operation != DV_OPERATOR_DEFAULT &&
+                           candidate->operation != DV_OPERATOR_RETRAIN &&
+                           !was_retrained(state, candidate->iteration);
         if (is_screened && (!best || dv_candidate_is_better(candidate, best))) {
             best = candidate;
         }
@@ -372,7 +373,7 @@ static uint32_t count_retrains(const struct dv_search_state *state)
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < state->count; i++) {
-        count += state->candidates[i].operator== DV_OPERATOR_RETRAIN;
+        count += state->candidates[i].operation == DV_OPERATOR_RETRAIN;
     }
     return count;
 }
@@ -434,7 +435,7 @@ static enum dv_status retrain(struct dv_search *search, struct dv_error *reterr)
     }
     struct dv_candidate again = *parent;
     again.iteration = state->count + 1;
-    again.operator= DV_OPERATOR_RETRAIN;
+    again.operation = DV_OPERATOR_RETRAIN;
     again.parents[0] = parent->iteration;
     again.parents[1] = 0;
     again.repair_count = 0;
@@ -449,7 +450,7 @@ static enum dv_status retrain(struct dv_search *search, struct dv_error *reterr)
 static enum dv_status propose_default(struct dv_search *search, struct dv_error *reterr)
 {
     struct dv_candidate first = {.iteration = 1,
-        .operator= DV_OPERATOR_DEFAULT,
+        .operation = DV_OPERATOR_DEFAULT,
         .source = DV_PROPOSAL_SOURCE_DEFAULT,
         .hypothesis = "what would be trained without a search",
         .arch = search->default_arch,

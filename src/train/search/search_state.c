@@ -147,7 +147,7 @@ static enum dv_status apply_proposed(
 
     if (!state->is_planned || state->count >= state->plan.slots ||
         dv_json_get_integer(entry, "iteration", 0) != made.iteration ||
-        !read_operator(entry, "operator", &made.operator) ||
+        !read_operator(entry, "operator", &made.operation) ||
         !read_source(entry, "source", &made.source) ||
         !dv_text_copy(made.hash, sizeof(made.hash), dv_json_get_string(entry, "hash", ""))) {
         return dv_fail(reterr, DV_CORRUPT, PROBLEM "a proposal that cannot be");
@@ -319,7 +319,8 @@ bool dv_candidate_is_better(const struct dv_candidate *a, const struct dv_candid
 
 static bool is_whole(const struct dv_candidate *candidate)
 {
-    return candidate->operator== DV_OPERATOR_DEFAULT || candidate->operator== DV_OPERATOR_RETRAIN;
+    return candidate->operation == DV_OPERATOR_DEFAULT ||
+           candidate->operation == DV_OPERATOR_RETRAIN;
 }
 
 static const struct dv_candidate *find_best(const struct dv_search_state *state, bool is_of_whole)
@@ -351,10 +352,8 @@ const struct dv_candidate *dv_search_state_final(const struct dv_search_state *s
     bool has_retrained = false;
 
     for (uint32_t i = 0; i < state->count; i++) {
-        has_retrained =
-            has_retrained ||
-            (state->candidates[i].operator== DV_OPERATOR_RETRAIN && state->candidates[i].status ==
-                DV_CANDIDATE_COMPLETED);
+        has_retrained = has_retrained || (state->candidates[i].operation == DV_OPERATOR_RETRAIN &&
+                                             state->candidates[i].status == DV_CANDIDATE_COMPLETED);
     }
     return find_best(state, has_retrained && !dv_text_equal(state->over, "target"));
 }
@@ -371,7 +370,7 @@ struct dv_json *dv_search_candidate_to_json(const struct dv_candidate *candidate
         dv_json_append(parents, dv_json_integer(candidate->parents[i]));
     }
     dv_json_set_integer(json, "iteration", candidate->iteration);
-    dv_json_set_string(json, "operator", dv_operator_name(candidate->operator));
+    dv_json_set_string(json, "operator", dv_operator_name(candidate->operation));
     dv_json_set_string(json, "source", dv_proposal_source_name(candidate->source));
     dv_json_set(json, "parents", parents);
     dv_json_set_text(json, "hypothesis", candidate->hypothesis);
