@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/json.h"
+#include "base/json_schema.h"
 #include "base/text.h"
 #include "spec/arch_field.h"
 
@@ -10,37 +11,6 @@
 #include <stdio.h>
 
 /* --- Schema ----------------------------------------------------------------------------- */
-
-static struct dv_json *typed(const char *type)
-{
-    struct dv_json *schema = dv_json_object();
-
-    dv_json_set_string(schema, "type", type);
-    return schema;
-}
-
-/* An object that has exactly these members. */
-static struct dv_json *closed(struct dv_json *properties)
-{
-    struct dv_json *schema = typed("object");
-    struct dv_json *required = dv_json_array();
-
-    for (void *i = dv_json_first(properties); i; i = dv_json_next(properties, i)) {
-        dv_json_append(required, dv_json_string(dv_json_key(i)));
-    }
-    dv_json_set(schema, "properties", properties);
-    dv_json_set(schema, "required", required);
-    dv_json_set_bool(schema, "additionalProperties", false);
-    return schema;
-}
-
-static struct dv_json *list_of(struct dv_json *items)
-{
-    struct dv_json *schema = typed("array");
-
-    dv_json_set(schema, "items", items);
-    return schema;
-}
 
 static void add_word(struct dv_json *words, const char *text)
 {
@@ -55,7 +25,6 @@ static void add_word(struct dv_json *words, const char *text)
 /* One name may stand for fields of several ops: the words of all of them. */
 static struct dv_json *choice_schema(const char *name)
 {
-    struct dv_json *schema = typed("string");
     struct dv_json *words = dv_json_array();
 
     add_word(words, "none");
@@ -68,20 +37,17 @@ static struct dv_json *choice_schema(const char *name)
             }
         }
     }
-    dv_json_set(schema, "enum", words);
-    return schema;
+    return dv_json_schema_choice(words);
 }
 
 static struct dv_json *op_schema(void)
 {
-    struct dv_json *schema = typed("string");
     struct dv_json *words = dv_json_array();
 
     for (int op = 0; op < DV_ARCH_OP_COUNT; op++) {
         add_word(words, dv_arch_op_name((enum dv_arch_op)op));
     }
-    dv_json_set(schema, "enum", words);
-    return schema;
+    return dv_json_schema_choice(words);
 }
 
 /* Half the kernel, which is what designs mean. */
@@ -94,9 +60,9 @@ static struct dv_json *row_schema(void)
 {
     struct dv_json *properties = dv_json_object();
 
-    dv_json_set(properties, "name", typed("string"));
+    dv_json_set(properties, "name", dv_json_schema("string"));
     dv_json_set(properties, "op", op_schema());
-    dv_json_set(properties, "from", list_of(typed("string")));
+    dv_json_set(properties, "from", dv_json_schema_list(dv_json_schema("string")));
     for (size_t i = 0; i < dv_arch_field_count; i++) {
         const struct dv_arch_field *field = &dv_arch_fields[i];
         if (dv_json_get(properties, field->name) || is_left_out(field)) {
@@ -104,19 +70,19 @@ static struct dv_json *row_schema(void)
         }
         dv_json_set(properties, field->name,
             field->type == DV_ARCH_FIELD_CHOICE   ? choice_schema(field->name)
-            : field->type == DV_ARCH_FIELD_NUMBER ? typed("number")
-                                                  : typed("integer"));
+            : field->type == DV_ARCH_FIELD_NUMBER ? dv_json_schema("number")
+                                                  : dv_json_schema("integer"));
     }
-    return closed(properties);
+    return dv_json_schema_object(properties);
 }
 
 struct dv_json *dv_arch_wire_schema(void)
 {
     struct dv_json *properties = dv_json_object();
 
-    dv_json_set(properties, "name", typed("string"));
-    dv_json_set(properties, "layers", list_of(row_schema()));
-    return closed(properties);
+    dv_json_set(properties, "name", dv_json_schema("string"));
+    dv_json_set(properties, "layers", dv_json_schema_list(row_schema()));
+    return dv_json_schema_object(properties);
 }
 
 /* --- Description ------------------------------------------------------------------------- */

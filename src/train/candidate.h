@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct dv_arch;
+struct dv_json;
 
 /* clang-format off */
 #define DV_OPERATOR_MAP(X)                                                       \
@@ -80,6 +81,12 @@ struct dv_candidate {
     double seconds;          /* of training */
     enum dv_verdict verdict; /* against its first parent, or the best where it has none */
 };
+
+/*
+ * How it was trained, for another candidate to be trained alike: without what the network (dropout)
+ * or the search decides (epochs, averaging). The caller's.
+ */
+struct dv_json *dv_candidate_recipe(const struct dv_candidate *candidate);
 
 const char *dv_operator_name(enum dv_operator operator_);
 const char *dv_proposal_source_name(enum dv_proposal_source source);

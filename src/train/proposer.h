@@ -32,7 +32,8 @@ struct dv_search_limits {
 struct dv_search_history {
     const struct dv_candidate *candidates; /* in their order; judged ones, and those that failed */
     size_t count;
-    uint32_t best; /* iteration; 0: none yet */
+    const struct dv_candidate *running; /* under way, not judged yet; NULL: none */
+    uint32_t best;                      /* iteration; 0: none yet */
     const struct dv_dataset_summary *dataset;
     const struct dv_hyperparameters *defaults; /* of `native` for this data set */
     const struct dv_arch *default_arch;
@@ -40,6 +41,10 @@ struct dv_search_history {
     double deviation;       /* of a validation accuracy, from the number of pictures */
     int64_t seed;
 };
+
+/* NULL: none has this number. */
+const struct dv_candidate *dv_search_history_find(
+    const struct dv_search_history *history, uint32_t iteration);
 
 /* What is wanted. */
 struct dv_slot {

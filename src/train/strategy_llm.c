@@ -5,6 +5,7 @@
  */
 #include "train/strategy_impl.h"
 
+#include "train/search/proposer_llm.h"
 #include "train/search/search.h"
 #include "train/task.h"
 #include "train/worker.h"
@@ -18,9 +19,11 @@ static bool make_proposer(
 {
     const struct dv_train_callbacks *callbacks = &task->options->callbacks;
 
-    (void)self;
-    (void)ret_proposer;
-    if (!callbacks->ask && callbacks->log) {
+    if (callbacks->ask && callbacks->hear) {
+        *ret_proposer = dv_proposer_llm_init(self, callbacks);
+        return true;
+    }
+    if (callbacks->log) {
         callbacks->log(callbacks->user, DV_LOG_WARNING,
             "there is no language model to ask: all candidates are proposed offline");
     }
@@ -31,10 +34,12 @@ static enum dv_status llm_train(const struct dv_train_task *task,
     const struct dv_hyperparameters *hyperparameters, struct dv_trained *ret_trained,
     struct dv_error *reterr)
 {
+    struct dv_proposer_llm llm;
     const struct dv_search_options options = {.task = task,
         .strategy = dv_strategy_llm.name,
         .hyperparameters = hyperparameters,
         .make = make_proposer,
+        .self = &llm,
         .tune_share = TUNE_SHARE};
 
     return dv_search_run(&options, ret_trained, reterr);

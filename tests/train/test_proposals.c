@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "search_bench.h"
 #include "spec/arch.h"
 #include "spec/dataset.h"
 #include "spec/graph.h"
@@ -31,93 +32,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* --- A search without training ------------------------------------------------------------ */
-
-struct bench {
-    struct dv_arena *arena;
-    struct dv_class_summary classes[2];
-    struct dv_dataset_summary dataset;
-    struct dv_hyperparameters defaults;
-    struct dv_arch *arch;
-    struct dv_graph *graph;
-    struct dv_gate gate;
-    struct dv_search_limits limits;
-    struct dv_proposer_offline offline;
-    struct dv_proposer proposer;
-    struct dv_candidate candidates[64];
-    struct dv_search_history history;
-};
-
-static int make_bench(void **state)
-{
-    struct bench *bench = dv_alloc(sizeof(*bench));
-    struct dv_problems problems;
-
-    bench->arena = dv_arena_create(0);
-    bench->classes[0] = (struct dv_class_summary){.name = "cat", .counts = {400, 50, 50}};
-    bench->classes[1] = (struct dv_class_summary){.name = "dog", .counts = {400, 50, 50}};
-    bench->dataset = (struct dv_dataset_summary){.classes = bench->classes,
-        .class_count = 2,
-        .channels = 3,
-        .side_min = 32,
-        .side_max = 32,
-        .side_median = 32,
-        .has_one_size = true};
-    bench->defaults = dv_recipe_hyperparameters(&bench->dataset, 32, 1000000);
-    bench->defaults.seed = 3;
-    DV_CLEANUP(dv_json_unrefp)
-    struct dv_json *json = dv_recipe_architecture(&bench->dataset, 32, bench->defaults.dropout);
-    struct dv_shape input = {.channels = 3, .rows = 32, .columns = 32};
-    dv_problems_init(&problems, bench->arena, DV_ARCH_PROBLEMS_MAX);
-    if (dv_arch_parse(json, bench->arena, &problems, &bench->arch, NULL) != DV_OK ||
-        dv_graph_build(bench->arch, input, 2, bench->arena, &problems, &bench->graph, NULL) !=
-            DV_OK) {
-        return -1;
-    }
-    bench->gate = (struct dv_gate){.dataset = &bench->dataset, .defaults = &bench->defaults};
-    bench->limits = (struct dv_search_limits){.parameters_max = 2 * bench->graph->parameter_count,
-        .macs_max = 2 * bench->graph->macs,
-        .memory_max = (uint64_t)4 << 30,
-        .epochs = 3};
-    bench->proposer = dv_proposer_offline_init(&bench->offline, &bench->gate, bench->arch);
-    bench->history = (struct dv_search_history){.candidates = bench->candidates,
-        .dataset = &bench->dataset,
-        .defaults = &bench->defaults,
-        .default_arch = bench->arch,
-        .seed = 3};
-    *state = bench;
-    return 0;
-}
-
-static int drop_bench(void **state)
-{
-    struct bench *bench = *state;
-
-    dv_arena_destroy(bench->arena);
-    dv_free(bench);
-    return 0;
-}
-
-static struct dv_json *parse(const char *text)
-{
-    struct dv_json *json = NULL;
-    struct dv_error error = {0};
-
-    if (dv_json_parse(text, strlen(text), &json, &error) != DV_OK) {
-        fail_msg("%s: %s", error.text, text);
-    }
-    return json;
-}
-
 /* --- Gate --------------------------------------------------------------------------------- */
 
-static enum dv_status check(struct bench *bench, const char *architecture,
+static enum dv_status check(struct search_bench *bench, const char *architecture,
     const char *hyperparameters, struct dv_problems *ret_problems,
     struct dv_candidate *ret_candidate)
 {
     struct dv_proposal proposal = {.source = DV_PROPOSAL_SOURCE_LLM,
-        .architecture = architecture ? parse(architecture) : NULL,
-        .hyperparameters = hyperparameters ? parse(hyperparameters) : NULL};
+        .architecture = architecture ? search_bench_parse(architecture) : NULL,
+        .hyperparameters = hyperparameters ? search_bench_parse(hyperparameters) : NULL};
 
     dv_problems_init(ret_problems, bench->arena, DV_ARCH_PROBLEMS_MAX);
     enum dv_status status = dv_gate_check(&bench->gate, &proposal, &bench->limits, bench->arena,
@@ -135,7 +58,7 @@ static enum dv_status check(struct bench *bench, const char *architecture,
 
 static void the_gate_fills_in_what_a_proposal_does_not_say_or_may_not(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     struct dv_candidate candidate;
     struct dv_problems problems;
 
@@ -169,7 +92,7 @@ static void the_gate_refuses_with_the_place_and_a_fix(void **state)
         {ROWS(""), "{\"learning_rate\": -1}", "E_VALUE", "/hyperparameters/learning_rate"},
     };
     /* clang-format on */
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
 
     for (size_t i = 0; i < DV_ARRAY_SIZE(cases); i++) {
         struct dv_candidate candidate;
@@ -189,7 +112,7 @@ static void the_gate_refuses_with_the_place_and_a_fix(void **state)
 
 static void want_of_memory_is_refused_with_the_batch_that_fits(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     struct dv_candidate candidate;
     struct dv_problems problems;
     int batch = 0;
@@ -206,7 +129,7 @@ static void want_of_memory_is_refused_with_the_batch_that_fits(void **state)
 
 static void a_second_time_is_the_same_network_with_the_same_hyperparameters(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     struct dv_candidate again;
     struct dv_problems problems;
 
@@ -297,12 +220,12 @@ static void a_journal_that_contradicts_itself_is_corrupt(void **state)
         "{\"event\":\"proposed\",\"iteration\":2}",
         "{\"event\":\"proposed\",\"iteration\":1,\"operator\":\"draft\",\"source\":\"tpe\"}",
     };
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     struct dv_search_state search;
 
     for (size_t i = 0; i < DV_ARRAY_SIZE(bad); i++) {
-        struct dv_json *good = parse(plan);
-        struct dv_json *entry = parse(bad[i]);
+        struct dv_json *good = search_bench_parse(plan);
+        struct dv_json *entry = search_bench_parse(bad[i]);
         dv_search_state_init(&search, bench->arena);
         assert_int_equal(dv_search_state_apply(&search, good, NULL), DV_OK);
         assert_int_equal(dv_search_state_apply(&search, entry, NULL), DV_CORRUPT);
@@ -356,7 +279,7 @@ static void choice_is_by_accuracy_then_cost_and_among_whole_runs_where_there_are
 
 static void what_the_space_writes_it_reads_back(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     const struct dv_space *space = &bench->offline.space;
     size_t dimensions = dv_space_dimension_count(space);
 
@@ -390,7 +313,7 @@ static void what_the_space_writes_it_reads_back(void **state)
 
 static void a_mutation_changes_the_network_and_says_how(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     char before[DV_SHA256_TEXT_SIZE];
     unsigned made = 0;
     unsigned sound = 0;
@@ -423,7 +346,8 @@ static void a_mutation_changes_the_network_and_says_how(void **state)
     assert_true(10 * sound >= 9 * made);
 }
 
-static void propose(struct bench *bench, const struct dv_slot *slot, struct dv_candidate *ret)
+static void propose(
+    struct search_bench *bench, const struct dv_slot *slot, struct dv_candidate *ret)
 {
     const struct dv_graph *graph;
     struct dv_proposal proposal;
@@ -448,7 +372,7 @@ static void propose(struct bench *bench, const struct dv_slot *slot, struct dv_c
  * Accuracy as a formula: best away from where the prior is highest, with what a larger network
  * gains and noise as of a thousand validation pictures.
  */
-static double true_accuracy(const struct bench *bench, const struct dv_candidate *candidate)
+static double true_accuracy(const struct search_bench *bench, const struct dv_candidate *candidate)
 {
     const struct dv_hyperparameters *h = &candidate->hyperparameters;
     struct dv_point point;
@@ -470,7 +394,7 @@ static double true_accuracy(const struct bench *bench, const struct dv_candidate
 #define TRIALS 20u
 
 /* The true value of what looked best after TRIALS proposals. */
-static double search_formula(struct bench *bench, int64_t seed, bool is_random)
+static double search_formula(struct search_bench *bench, int64_t seed, bool is_random)
 {
     uint64_t noise_seed = (uint64_t)seed * 1000;
     double best = -INFINITY;
@@ -502,7 +426,7 @@ static double search_formula(struct bench *bench, int64_t seed, bool is_random)
 /* "Random" is the same proposer that is shown no history: prior and choice of four are alike. */
 static void what_was_learned_is_worth_more_than_drawing_at_random(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     double learned = 0.0;
     double drawn = 0.0;
     unsigned won = 0;
@@ -523,7 +447,7 @@ static void what_was_learned_is_worth_more_than_drawing_at_random(void **state)
 
 static void the_same_history_gives_the_same_proposal_and_none_is_made_twice(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     char hashes[TRIALS][DV_SHA256_TEXT_SIZE];
 
     (void)search_formula(bench, 5, false);
@@ -541,7 +465,7 @@ static void the_same_history_gives_the_same_proposal_and_none_is_made_twice(void
 
 static void each_operator_keeps_to_what_it_says(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     char parent_arch[DV_SHA256_TEXT_SIZE];
     char made_arch[DV_SHA256_TEXT_SIZE];
 
@@ -573,7 +497,7 @@ static void each_operator_keeps_to_what_it_says(void **state)
 /* Of one parent there are only so many improvements: the slots after these are drafts. */
 static void a_parent_that_has_no_more_neighbours_does_not_end_the_search(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     struct dv_candidate *candidates = bench->candidates;
     unsigned drafts = 0;
 
@@ -596,7 +520,7 @@ static void a_parent_that_has_no_more_neighbours_does_not_end_the_search(void **
 
 static void nothing_that_fits_is_said_and_not_searched_for_ever(void **state)
 {
-    struct bench *bench = *state;
+    struct search_bench *bench = *state;
     struct dv_proposal proposal;
     struct dv_slot slot = {
         .iteration = 2, .slot_count = 3, .operation = DV_OPERATOR_DRAFT, .limits = &bench->limits};
@@ -621,7 +545,7 @@ static int remove_folder(void **state)
     return dv_folder_remove(folder, NULL) == DV_OK ? 0 : -1;
 }
 
-#define BENCH_TEST(test) cmocka_unit_test_setup_teardown(test, make_bench, drop_bench)
+#define BENCH_TEST(test) cmocka_unit_test_setup_teardown(test, search_bench_make, search_bench_drop)
 
 int main(void)
 {

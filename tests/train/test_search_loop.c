@@ -88,7 +88,7 @@ struct script {
     size_t count;
     size_t next;
     unsigned expected, proposed, repaired; /* calls */
-    uint32_t expected_slot;
+    struct dv_slot expected_slot;
     uint32_t seen_max;           /* candidates that it was shown, at most */
     char codes[ANSWERS_MAX][24]; /* of the first problem of each repair */
 };
@@ -139,7 +139,7 @@ static void expect(void *self, const struct dv_search_history *history, const st
     look_at(script, history);
     assert_int_equal(slot->iteration, history->count + 2); /* after the one that is to be trained */
     script->expected++;
-    script->expected_slot = slot->iteration;
+    script->expected_slot = *slot;
 }
 
 static enum dv_status propose(void *self, const struct dv_search_history *history,
@@ -151,7 +151,9 @@ static enum dv_status propose(void *self, const struct dv_search_history *histor
     (void)arena;
     look_at(script, history);
     assert_int_equal(slot->iteration, history->count + 1);
-    assert_int_equal(slot->iteration, script->expected_slot);
+    assert_int_equal(slot->iteration, script->expected_slot.iteration);
+    assert_int_equal(slot->operation, script->expected_slot.operation);
+    assert_memory_equal(slot->parents, script->expected_slot.parents, sizeof(slot->parents));
     assert_true(slot->limits->epochs > 0);
     assert_true(slot->limits->macs_max > 0 && slot->limits->memory_max > 0);
     script->proposed++;
@@ -358,7 +360,8 @@ static void a_stop_while_a_proposal_is_awaited_is_gone_on_from(void **state)
     make_run(&run, 3);
     assert_int_equal(go(&run, &script), DV_CANCELLED);
     assert_null(proposed(&run, 3));
-    script = (struct script){.answers = after, .count = DV_ARRAY_SIZE(after), .expected_slot = 3};
+    script = (struct script){
+        .answers = after, .count = DV_ARRAY_SIZE(after), .expected_slot = script.expected_slot};
     assert_int_equal(go(&run, &script), DV_OK);
     assert_int_equal(script.proposed, 1);
     assert_int_equal(script.expected, 0); /* there is none after the last */

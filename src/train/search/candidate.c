@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/candidate.h"
 
+#include "base/json.h"
+#include "base/macro.h"
+#include "train/proposer.h"
+
 #include <assert.h>
 
 #define X(code, name) [DV_OPERATOR_##code] = (name),
@@ -38,4 +42,28 @@ const char *dv_verdict_name(enum dv_verdict verdict)
 {
     assert(verdict < DV_VERDICT_COUNT);
     return verdicts[verdict];
+}
+
+struct dv_json *dv_candidate_recipe(const struct dv_candidate *candidate)
+{
+    static const char *const others[] = {
+        "dropout", "epochs", "ema", "image_size", "early_stopping_patience", "seed"};
+    struct dv_json *recipe = dv_hyperparameters_to_json(&candidate->hyperparameters);
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(others); i++) {
+        dv_json_remove(recipe, others[i]);
+    }
+    return recipe;
+}
+
+const struct dv_candidate *dv_search_history_find(
+    const struct dv_search_history *history, uint32_t iteration)
+{
+    assert(history);
+    for (size_t i = 0; iteration > 0 && i < history->count; i++) {
+        if (history->candidates[i].iteration == iteration) {
+            return &history->candidates[i];
+        }
+    }
+    return NULL;
 }

@@ -186,15 +186,6 @@ static void check_budgets(const struct dv_arch *arch, const struct dv_graph *gra
 
 /* --- Both ------------------------------------------------------------------------------- */
 
-/* The checker points into the architecture; what was proposed holds that as a member. */
-static void move_pointers(struct dv_problems *problems, size_t first)
-{
-    for (size_t i = first; i < problems->count; i++) {
-        problems->items[i].pointer =
-            dv_arena_printf(problems->arena, "/architecture%s", problems->items[i].pointer);
-    }
-}
-
 static enum dv_status lower(const struct dv_gate *gate, const struct dv_proposal *proposal,
     struct dv_hyperparameters *hyperparameters, struct dv_arena *arena,
     struct dv_problems *problems, struct dv_arch **ret_arch, struct dv_graph **ret_graph,
@@ -211,7 +202,7 @@ static enum dv_status lower(const struct dv_gate *gate, const struct dv_proposal
         status = dv_graph_build(
             *ret_arch, input, gate->dataset->class_count, arena, problems, ret_graph, reterr);
     }
-    move_pointers(problems, before);
+    dv_problems_prefix(problems, before, "/architecture");
     return status;
 }
 

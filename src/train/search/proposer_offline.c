@@ -31,16 +31,6 @@ struct offer {
     struct dv_random random;
 };
 
-static const struct dv_candidate *find(const struct dv_search_history *history, uint32_t iteration)
-{
-    for (size_t i = 0; iteration > 0 && i < history->count; i++) {
-        if (history->candidates[i].iteration == iteration) {
-            return &history->candidates[i];
-        }
-    }
-    return NULL;
-}
-
 /* Of a design that was trained more than once, each time. */
 static void observe(struct offer *offer)
 {
@@ -124,16 +114,6 @@ static bool tune(
     return true;
 }
 
-/* As the parent was trained, but for what the gate sets. */
-static struct dv_json *hyperparameters_of(const struct dv_candidate *parent)
-{
-    struct dv_json *json = dv_hyperparameters_to_json(&parent->hyperparameters);
-
-    dv_json_remove(json, "dropout"); /* a row of the network */
-    dv_json_remove(json, "ema");     /* follows the epochs */
-    return json;
-}
-
 static bool improve(
     struct offer *offer, const struct dv_candidate *parent, struct dv_proposal *proposal)
 {
@@ -142,7 +122,7 @@ static bool improve(
     proposal->parents[0] = parent->iteration;
     proposal->architecture = dv_mutation_make(
         &offer->offline->space, parent->arch, &offer->random, offer->arena, &proposal->hypothesis);
-    proposal->hyperparameters = hyperparameters_of(parent);
+    proposal->hyperparameters = dv_candidate_recipe(parent);
     return proposal->architecture != NULL;
 }
 
@@ -175,8 +155,10 @@ static bool cross(struct offer *offer, const struct dv_candidate *one,
 
 static bool try_operator(struct offer *offer, struct dv_proposal *ret_proposal)
 {
-    const struct dv_candidate *one = find(offer->history, offer->slot->parents[0]);
-    const struct dv_candidate *two = find(offer->history, offer->slot->parents[1]);
+    const struct dv_candidate *one =
+        dv_search_history_find(offer->history, offer->slot->parents[0]);
+    const struct dv_candidate *two =
+        dv_search_history_find(offer->history, offer->slot->parents[1]);
 
     *ret_proposal = (struct dv_proposal){0};
     if (one && offer->slot->operation == DV_OPERATOR_TUNE) {

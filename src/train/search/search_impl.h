@@ -71,8 +71,8 @@ double dv_search_deviation(const struct dv_search *search, double accuracy);
  */
 DV_MUST_CHECK enum dv_status dv_search_next(struct dv_search *search, struct dv_error *reterr);
 
-/* Let proposers know what will be wanted after the last candidate. */
-void dv_search_expect(struct dv_search *search);
+/* Let a proposer that wants to know it know what will be wanted after the last candidate. */
+DV_MUST_CHECK enum dv_status dv_search_expect(struct dv_search *search, struct dv_error *reterr);
 
 /* Epochs of the default network that all candidates cost, and that the search may cost. */
 double dv_search_cost(const struct dv_search *search);

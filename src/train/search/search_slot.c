@@ -126,7 +126,7 @@ static bool is_draft(const struct dv_search *search, uint32_t iteration)
     return iteration <= 1 + (drafts < DRAFTS_MAX ? drafts : DRAFTS_MAX);
 }
 
-static void choose_slot(const struct dv_search *search, uint32_t iteration, struct dv_arena *arena,
+static void draw_slot(const struct dv_search *search, uint32_t iteration, struct dv_arena *arena,
     struct dv_slot *slot)
 {
     const struct dv_candidate **ranked =
@@ -157,16 +157,29 @@ static void choose_slot(const struct dv_search *search, uint32_t iteration, stru
     }
 }
 
+static void choose_slot(const struct dv_search *search, uint32_t iteration, struct dv_arena *arena,
+    struct dv_slot *slot)
+{
+    const struct dv_search_expectation *expected = &search->state.expected;
+
+    draw_slot(search, iteration, arena, slot);
+    if (expected->iteration == iteration) {
+        slot->operation = expected->operation;
+        memcpy(slot->parents, expected->parents, sizeof(slot->parents));
+    }
+}
+
 static struct dv_search_history make_history(const struct dv_search *search)
 {
     const struct dv_candidate *best = dv_search_state_best(&search->state);
     uint32_t count = search->state.count;
 
-    while (count > 0 && !search->state.notes[count - 1].is_judged) {
-        count--;
-    }
+    bool is_under_way = count > 0 && !search->state.notes[count - 1].is_judged;
+
+    count -= is_under_way;
     return (struct dv_search_history){.candidates = search->state.candidates,
         .count = count,
+        .running = is_under_way ? &search->state.candidates[count] : NULL,
         .best = best ? best->iteration : 0,
         .dataset = search->task->dataset,
         .defaults = search->options->hyperparameters,
@@ -320,21 +333,33 @@ static enum dv_status propose(struct dv_search *search, struct dv_error *reterr)
     return end_screening(search, "exhausted", reterr);
 }
 
-void dv_search_expect(struct dv_search *search)
+enum dv_status dv_search_expect(struct dv_search *search, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(0);
     uint32_t next = search->state.count + 1;
     struct dv_search_history history = make_history(search);
+    enum dv_status status = DV_OK;
     struct dv_slot slot;
 
     if (next > 1 + proposal_count(search) || search->state.is_screened) {
-        return;
+        return DV_OK;
     }
     choose_slot(search, next, arena, &slot);
     const struct dv_proposer *proposer = &search->proposers[first_proposer(search, &slot)];
-    if (proposer->expect) {
+    if (!proposer->expect) {
+        return DV_OK;
+    }
+    if (search->state.expected.iteration != next) {
+        const struct dv_search_expectation expected = {.iteration = next,
+            .operation = slot.operation,
+            .parents = {slot.parents[0], slot.parents[1]}};
+        status =
+            dv_search_note(search, "expected", dv_search_expectation_to_json(&expected), reterr);
+    }
+    if (status == DV_OK) {
         proposer->expect(proposer->self, &history, &slot);
     }
+    return status;
 }
 
 /* --- Training again --------------------------------------------------------------------- */

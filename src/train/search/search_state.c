@@ -134,6 +134,31 @@ static void count_proposal(struct dv_search_state *state, const struct dv_json *
     state->replaced += is_replaced;
 }
 
+static void read_parents(
+    const struct dv_json *entry, uint32_t iteration, uint32_t ret_parents[static 2])
+{
+    const struct dv_json *parents = dv_json_get(entry, "parents");
+
+    for (size_t i = 0; i < 2; i++) {
+        int64_t parent = dv_json_to_integer(dv_json_at(parents, i), 0);
+        ret_parents[i] = parent > 0 && parent < iteration ? (uint32_t)parent : 0;
+    }
+}
+
+static enum dv_status apply_expected(
+    struct dv_search_state *state, const struct dv_json *entry, struct dv_error *reterr)
+{
+    struct dv_search_expectation expected = {.iteration = state->count + 1};
+
+    if (dv_json_get_integer(entry, "iteration", 0) != expected.iteration ||
+        !read_operator(entry, "operator", &expected.operation)) {
+        return dv_fail(reterr, DV_CORRUPT, PROBLEM "a wish that cannot be");
+    }
+    read_parents(entry, expected.iteration, expected.parents);
+    state->expected = expected;
+    return DV_OK;
+}
+
 static enum dv_status apply_proposed(
     struct dv_search_state *state, const struct dv_json *entry, struct dv_error *reterr)
 {
@@ -143,7 +168,6 @@ static enum dv_status apply_proposed(
         .val_accuracy = NAN,
         .val_loss = NAN,
         .seconds = NAN};
-    const struct dv_json *parents = dv_json_get(entry, "parents");
 
     if (!state->is_planned || state->count >= state->plan.slots ||
         dv_json_get_integer(entry, "iteration", 0) != made.iteration ||
@@ -152,10 +176,7 @@ static enum dv_status apply_proposed(
         !dv_text_copy(made.hash, sizeof(made.hash), dv_json_get_string(entry, "hash", ""))) {
         return dv_fail(reterr, DV_CORRUPT, PROBLEM "a proposal that cannot be");
     }
-    for (size_t i = 0; i < 2 && i < dv_json_count(parents); i++) {
-        int64_t parent = dv_json_to_integer(dv_json_at(parents, i), 0);
-        made.parents[i] = parent > 0 && parent < made.iteration ? (uint32_t)parent : 0;
-    }
+    read_parents(entry, made.iteration, made.parents);
     enum dv_status status = read_design(state, entry, &made, reterr);
     if (status != DV_OK) {
         return status;
@@ -278,6 +299,7 @@ static const struct {
         struct dv_search_state *state, const struct dv_json *entry, struct dv_error *reterr);
 } events[] = {
     {"planned", apply_planned},
+    {"expected", apply_expected},
     {"proposed", apply_proposed},
     {"killed", apply_killed},
     {"judged", apply_judged},
@@ -360,19 +382,36 @@ const struct dv_candidate *dv_search_state_final(const struct dv_search_state *s
 
 /* --- JSON ------------------------------------------------------------------------------- */
 
+static struct dv_json *parents_to_json(const uint32_t parents[static 2])
+{
+    struct dv_json *json = dv_json_array();
+
+    for (size_t i = 0; i < 2 && parents[i] > 0; i++) {
+        dv_json_append(json, dv_json_integer(parents[i]));
+    }
+    return json;
+}
+
+struct dv_json *dv_search_expectation_to_json(const struct dv_search_expectation *expected)
+{
+    struct dv_json *json = dv_json_object();
+
+    assert(expected);
+    dv_json_set_integer(json, "iteration", expected->iteration);
+    dv_json_set_string(json, "operator", dv_operator_name(expected->operation));
+    dv_json_set(json, "parents", parents_to_json(expected->parents));
+    return json;
+}
+
 struct dv_json *dv_search_candidate_to_json(const struct dv_candidate *candidate)
 {
     struct dv_json *json = dv_json_object();
-    struct dv_json *parents = dv_json_array();
 
     assert(candidate);
-    for (size_t i = 0; i < DV_ARRAY_SIZE(candidate->parents) && candidate->parents[i] > 0; i++) {
-        dv_json_append(parents, dv_json_integer(candidate->parents[i]));
-    }
     dv_json_set_integer(json, "iteration", candidate->iteration);
     dv_json_set_string(json, "operator", dv_operator_name(candidate->operation));
     dv_json_set_string(json, "source", dv_proposal_source_name(candidate->source));
-    dv_json_set(json, "parents", parents);
+    dv_json_set(json, "parents", parents_to_json(candidate->parents));
     dv_json_set_text(json, "hypothesis", candidate->hypothesis);
     dv_json_set(json, "architecture", dv_arch_to_json(candidate->arch));
     dv_json_set(json, "hyperparameters", dv_hyperparameters_to_json(&candidate->hyperparameters));

@@ -9,14 +9,14 @@
  * Entries are objects with "event":
  *     planned   {"version", "strategy", "identity", "slots", "retrains", "epochs",
  *                "screening_epochs"}: once, first
- *     proposed  {"iteration", "operator", "source", "parents", "hypothesis", "architecture",
- *                "hyperparameters", "hash", "parameters", "macs", "repairs", "asked", "replaced",
- *                "refused": [{"by", "problems"}]}
- *     killed    {"iteration", "worker", "reason", "mark"}: a worker died while it trained this
- *     judged    {"iteration", "status", "failure", "status_code", "train_accuracy",
- *                "val_accuracy", "val_loss", "best_epoch", "epochs", "seconds", "verdict",
- *                "hyperparameters" (as used), "training", "usage", "history"}
- *     measured  {"iteration", "metrics"}: with the test split's, which nothing is decided by
+ *     expected  {"iteration", "operator", "parents"}: what somebody is asked for while the
+ * candidate before it trains, and is wanted then whatever that became proposed  {"iteration",
+ * "operator", "source", "parents", "hypothesis", "architecture", "hyperparameters", "hash",
+ * "parameters", "macs", "repairs", "asked", "replaced", "refused": [{"by", "problems"}]} killed
+ * {"iteration", "worker", "reason", "mark"}: a worker died while it trained this judged
+ * {"iteration", "status", "failure", "status_code", "train_accuracy", "val_accuracy", "val_loss",
+ * "best_epoch", "epochs", "seconds", "verdict", "hyperparameters" (as used), "training", "usage",
+ * "history"} measured  {"iteration", "metrics"}: with the test split's, which nothing is decided by
  *     screened  {"reason"}: no more proposals; the best are trained again
  *     over      {"reason"}: "done", "target", "time", "exhausted"
  * and each has "at" and "elapsed", the seconds of the search until then.
@@ -54,6 +54,13 @@ struct dv_search_plan {
     int64_t screening_epochs; /* of the others, the first time */
 };
 
+/* The next slot, when somebody was asked for it early. */
+struct dv_search_expectation {
+    uint32_t iteration; /* 0: nobody was */
+    enum dv_operator operation;
+    uint32_t parents[2];
+};
+
 struct dv_search_state {
     struct dv_arena *arena; /* of architectures and texts; borrowed */
     bool is_planned;
@@ -63,6 +70,7 @@ struct dv_search_state {
     struct dv_candidate *candidates; /* [plan.slots] */
     struct dv_search_note *notes;    /* likewise */
     uint32_t count;
+    struct dv_search_expectation expected;
     bool is_screened;
     const char *over; /* why; NULL: it goes on */
     double elapsed;
@@ -92,6 +100,9 @@ const struct dv_candidate *dv_search_state_final(const struct dv_search_state *s
 
 /* Is `a` rather to be taken than `b`? Both completed. A total order: who lost once has lost. */
 bool dv_candidate_is_better(const struct dv_candidate *a, const struct dv_candidate *b);
+
+/* As its entry says it, without "event". The caller's. */
+struct dv_json *dv_search_expectation_to_json(const struct dv_search_expectation *expected);
 
 /* A candidate as an entry says it, without "event". The caller's. */
 struct dv_json *dv_search_candidate_to_json(const struct dv_candidate *candidate);

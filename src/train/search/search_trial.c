@@ -420,8 +420,10 @@ enum dv_status dv_search_try(struct dv_search *search, struct dv_error *reterr)
             status = write_failure(search, is_oom ? DV_NOMEM : DV_IO,
                 "two workers ended while they trained it, without a checkpoint between", reterr);
         } else {
-            dv_search_expect(search);
-            status = train(search, reterr);
+            status = dv_search_expect(search, reterr);
+            if (status == DV_OK) {
+                status = train(search, reterr);
+            }
         }
     }
     if (status == DV_OK && !last_note(search)->is_measured) {
