@@ -167,9 +167,11 @@ static void one_that_is_killed_is_gone_on_with(void **state)
     (void)state;
     for (int round = 0; round < 3; round++) {
         DV_CLEANUP(dv_freep) char *url = make_database();
+        unsigned patience = 0; /* microseconds; at first there is no time for anything */
         for (bool is_done = false; !is_done;) {
             pid_t pid = start_migrating(url);
-            (void)usleep((unsigned)rand_r(&seed) % 20000u);
+            patience += 200;
+            (void)usleep((unsigned)rand_r(&seed) % patience);
             (void)kill(pid, SIGKILL);
             assert_int_equal(waitpid(pid, &result, 0), pid);
             is_done = WIFEXITED(result);
