@@ -12,6 +12,7 @@
 #include "spec/job_spec.h"
 #include "spec/problem.h"
 #include "store/datasets.h"
+#include "store/runs.h"
 
 #include <stdio.h>
 

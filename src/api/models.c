@@ -4,7 +4,7 @@
 #include "api/api_impl.h"
 #include "base/text.h"
 #include "job/supervisor.h"
-#include "store/jobs.h"
+#include "store/runs.h"
 
 static const char *const statuses[] = {
     "draft", "queued", "training", "ready", "active", "failed", NULL};

@@ -17,6 +17,10 @@ static enum dv_status write_once(const struct dv_ending *ending, struct dv_store
     const char *job_id, int64_t fence, struct dv_error *reterr)
 {
     const char *reason = dv_failure_reason_name(ending->reason);
+    const struct dv_job_setback setback = {.reason = reason,
+        .is_charged = ending->is_charged,
+        .run = ending->run,
+        .run_restarts = ending->run_restarts};
 
     switch (ending->kind) {
     case DV_ENDING_COMPLETED:
@@ -25,7 +29,7 @@ static enum dv_status write_once(const struct dv_ending *ending, struct dv_store
         return dv_jobs_cancel(store, job_id, fence, ending->result,
             ending->result ? ending->model_path : NULL, reterr);
     case DV_ENDING_REQUEUED:
-        return dv_jobs_requeue(store, job_id, fence, reason, ending->is_charged, reterr);
+        return dv_jobs_requeue(store, job_id, fence, &setback, reterr);
     default:
         assert(ending->kind == DV_ENDING_FAILED);
         return dv_jobs_fail(store, job_id, fence, reason, ending->text, reterr);

@@ -18,6 +18,7 @@
 #include "job/reporter.h"
 #include "job/sweeper.h"
 #include "store/models.h"
+#include "store/runs.h"
 
 #include <assert.h>
 #include <string.h>
@@ -161,12 +162,26 @@ static void take_up(struct dv_training *training)
     }
 }
 
+/* Which candidates have ended a worker before. */
+static enum dv_status find_restarts(struct dv_training *training, struct dv_error *reterr)
+{
+    struct dv_job_context *context = training->errand.context;
+
+    training->run_restarts = dv_json_unref(training->run_restarts);
+    enum dv_status status =
+        dv_runs_restarts(context->store, training->errand.id, &training->run_restarts, reterr);
+    return dv_gate_must_wait(&context->gate, status, reterr) ? DV_UNAVAILABLE : status;
+}
+
 /* False: the store is away. */
 bool dv_training_look_around(struct dv_training *training)
 {
     struct dv_error error = {0};
 
     enum dv_status status = find_highest_version(training, &error);
+    if (status == DV_OK) {
+        status = find_restarts(training, &error);
+    }
     if (status == DV_UNAVAILABLE) {
         return false;
     }

@@ -26,8 +26,6 @@ static const struct dv_list_sort sorts[] = {
     {0},
 };
 
-static const struct dv_list_sort run_sorts[] = {{"iteration", DV_LIST_INTEGER}, {0}};
-
 /* --- Reading ---------------------------------------------------------------------------------- */
 
 enum dv_status dv_jobs_get(
@@ -49,19 +47,6 @@ enum dv_status dv_jobs_list(struct dv_store *store, const struct dv_job_filter *
     dv_list_add(&list, "dataset_id = $$", dv_sql_text(filter->dataset_id));
     dv_list_add(&list, "model_id = $$", dv_sql_text(filter->model_id));
     dv_list_add(&list, "strategy = $$", dv_sql_text(filter->strategy));
-    return dv_list_run(store, &list, page, ret_list, reterr);
-}
-
-enum dv_status dv_runs_list(struct dv_store *store, const char *job_id, const struct dv_page *page,
-    struct dv_json **ret_list, struct dv_error *reterr)
-{
-    struct dv_list list = {.columns = "*",
-        .from = "training_runs",
-        .sorts = run_sorts,
-        .id = "id",
-        .default_sort = "iteration"};
-
-    dv_list_add(&list, "job_id = $$", dv_sql_text(job_id));
     return dv_list_run(store, &list, page, ret_list, reterr);
 }
 

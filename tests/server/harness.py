@@ -50,19 +50,21 @@ def new_database(address):
 class Server:
     """Started at once; `database` as of --db, None: SQLite in the data folder."""
 
-    def __init__(self, program, database=None, root=None, options=()):
+    def __init__(self, program, database=None, root=None, options=(), environment=None):
         self.program = program
         self.database = database
         self.owns_root = root is None
         self.root = pathlib.Path(root or tempfile.mkdtemp(prefix="dv-server-"))
         self.data = self.root / "data"
         self.options = [*(["--db", database] if database else []), *options]
+        self.environment = environment
         self.process = None
         self.start()
 
     def start(self):
         command = [self.program, "serve", "--data", self.data, "--listen", "127.0.0.1:0", "--json", *self.options]
-        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True,
+                                        env={**os.environ, **(self.environment or {})})
         line = self.process.stdout.readline()
         if not line:
             raise AssertionError(f"the server ended with {self.process.wait()}")

@@ -281,7 +281,7 @@ static void a_job_that_completes_makes_its_model_ready(void **state)
 
     /* It has ended: nobody can end it another way. */
     assert_int_equal(dv_jobs_fail(store, job.id, job.fence, "oom", "late", NULL), DV_CONFLICT);
-    assert_int_equal(dv_jobs_requeue(store, job.id, job.fence, "signal", true, NULL), DV_CONFLICT);
+    assert_int_equal(dv_jobs_requeue(store, job.id, job.fence, &(struct dv_job_setback){"signal", true, 0, 0}, NULL), DV_CONFLICT);
     ok(dv_jobs_request_cancel(store, job.id, &row, &error));
     assert_string_equal(dv_json_get_string(row, "status", ""), "completed");
     dv_json_unref(row);
@@ -355,7 +355,7 @@ static void an_older_fence_is_refused(void **state)
     make_job(&job, 901);
     claim(&job);
     int64_t old = job.fence;
-    ok(dv_jobs_requeue(store, job.id, old, "signal", true, &error));
+    ok(dv_jobs_requeue(store, job.id, old, &(struct dv_job_setback){"signal", true, 0, 0}, &error));
     assert_status(&job, "pending", "queued");
     claim(&job);
     assert_int_equal(job.fence, old + 1);
