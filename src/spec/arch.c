@@ -282,6 +282,14 @@ static void read_from(struct reader *reader, const struct dv_json *json, struct 
 
 /* --- Rows -------------------------------------------------------------------------------- */
 
+/* Is a field there that the op takes? One that it does not take may be there and say nothing. */
+static bool has_field(const struct dv_json *json, const char *key, enum dv_arch_op op)
+{
+    bool is_known;
+
+    return dv_json_get(json, key) && dv_arch_field_find(key, op, &is_known);
+}
+
 static void read_fields(struct reader *reader, const struct dv_json *json, struct dv_arch_row *row)
 {
     size_t count_before = reader->place.problems->count;
@@ -296,7 +304,7 @@ static void read_fields(struct reader *reader, const struct dv_json *json, struc
         return; /* what follows from the fields would only repeat them */
     }
     dv_arch_row_derive(
-        row, dv_json_get(json, "stride") != NULL, dv_json_get(json, "padding") != NULL);
+        row, has_field(json, "stride", row->op), has_field(json, "padding", row->op));
     if (row->op == DV_ARCH_POOL && 2 * row->padding > row->kernel) {
         dv_problems_add(reader->place.problems, "E_VALUE",
             dv_check_pointer(reader->arena, reader->place.pointer, "padding"),

@@ -74,13 +74,14 @@ static bool check_groups(struct dv_graph_builder *builder, uint32_t in, uint32_t
 {
     const struct dv_arch_row *row = dv_builder_row(builder);
     uint32_t groups = row->groups;
-    bool is_in = in % groups != 0;
+    bool is_in = in % groups != 0, is_known;
 
     if (!is_in && out % groups == 0) {
         return true;
     }
     if (builder->problems) {
         uint32_t common = common_divisor(in, out);
+        double groups_max = dv_arch_field_find("groups", row->op, &is_known)->maximum;
         const char *fix = dv_arena_printf(
             builder->arena, "set %s.groups=%u", row->name, divisor_below(common, groups));
         dv_builder_fail(builder, "E_GROUPS", "groups", fix,
@@ -88,7 +89,7 @@ static bool check_groups(struct dv_graph_builder *builder, uint32_t in, uint32_t
             row->op == DV_ARCH_BOTTLENECK ? "out/expand"
             : is_in                       ? "in"
                                           : "out",
-            is_in ? in : out, divisors(builder->arena, common, common));
+            is_in ? in : out, divisors(builder->arena, common, (uint32_t)groups_max));
     }
     builder->has_failed = true;
     return false;

@@ -3,7 +3,7 @@
 /*
  * Runs a fuzzer's entry point over the files of the folders that are named, and over each of them
  * with bytes changed, cut off and repeated (by a fixed seed): so that corpora are plain tests where
- * there is no libFuzzer.
+ * there is no libFuzzer. A fuzzer that has a mutator of its own has it called, as libFuzzer would.
  */
 
 #include "base/alloc.h"
@@ -11,15 +11,20 @@
 #include "base/hash.h"
 #include "base/random.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #define FILE_SIZE_MAX (1u << 20)
+#define ROOM_TO_GROW 4096
 #define CHANGES 200
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t size_max);
+__attribute__((weak)) size_t LLVMFuzzerCustomMutator(
+    uint8_t *data, size_t size, size_t size_max, unsigned seed);
 
 /* Exactly as long as what is run, so that a sanitizer sees a read beyond its end. */
 static void run(const char *data, size_t size)
@@ -52,6 +57,26 @@ static void change(char *data, size_t *size, struct dv_random *random)
     }
 }
 
+/* What a mutator falls back to. */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t size_max)
+{
+    struct dv_random random = dv_random_make(2, DV_RANDOM_ORDER, dv_crc32(0, data, size), 0);
+
+    assert(size <= size_max);
+    change((char *)data, &size, &random);
+    return size;
+}
+
+static void mutate(char *data, size_t *size, size_t size_max, struct dv_random *random)
+{
+    if (LLVMFuzzerCustomMutator) {
+        unsigned seed = (unsigned)dv_random_u64(random);
+        *size = LLVMFuzzerCustomMutator((uint8_t *)data, *size, size_max, seed);
+    } else {
+        change(data, size, random);
+    }
+}
+
 /* What is changed depends on the file's bytes alone, not on its place in the folder. */
 static int run_file(const char *path)
 {
@@ -66,10 +91,10 @@ static int run_file(const char *path)
     struct dv_random random = dv_random_make(1, DV_RANDOM_ORDER, dv_crc32(0, data, size), 0);
     run(data, size);
     for (int i = 0; i < CHANGES; i++) {
-        DV_CLEANUP(dv_freep) char *changed = dv_alloc(size);
+        DV_CLEANUP(dv_freep) char *changed = dv_alloc(size + ROOM_TO_GROW);
         size_t changed_size = size;
         memcpy(changed, data, size);
-        change(changed, &changed_size, &random);
+        mutate(changed, &changed_size, size + ROOM_TO_GROW, &random);
         run(changed, changed_size);
     }
     return 0;

@@ -204,10 +204,10 @@ static void takes_rows_that_fill_in_every_field(void **state)
 {
     /* What a language model writes: fields that do not apply are 0, 1 or none. */
     struct spec_test t = spec_test_build(
-        "{'name':'s','op':'residual','from':[],'repeat':1,'out':8,'kernel':3,'stride':1,'groups':1,"
-        "'expand':1,'se':0,'norm':'batch','act':'relu','pool':'none','drop':0},"
+        "{'name':'s','op':'residual','from':[],'repeat':1,'out':8,'kernel':5,'stride':1,"
+        "'padding':0,'groups':1,'expand':1,'se':0,'norm':'batch','act':'relu','pool':'none','drop':0},"
         "{'name':'gap','op':'global_pool','from':[],'repeat':1,'out':0,'kernel':0,'stride':1,"
-        "'groups':1,'expand':1,'se':0,'norm':'none','act':'none','pool':'avg','drop':0},"
+        "'padding':0,'groups':1,'expand':1,'se':0,'norm':'none','act':'none','pool':'avg','drop':0},"
         "{'name':'head','op':'linear','from':[],'repeat':1,'out':10,'kernel':0,'stride':1,"
         "'groups':1,'expand':1,'se':0,'norm':'none','act':'none','pool':'none','drop':0}");
     (void)state;
@@ -216,7 +216,7 @@ static void takes_rows_that_fill_in_every_field(void **state)
     DV_CLEANUP(dv_json_unrefp) struct dv_json *json = dv_arch_to_json(t.arch);
     DV_CLEANUP(dv_freep) char *text = dv_json_print(json);
     assert_string_equal(text, "{\"name\":\"test\",\"layers\":["
-                              "{\"name\":\"s\",\"op\":\"residual\",\"out\":8},"
+                              "{\"name\":\"s\",\"op\":\"residual\",\"out\":8,\"kernel\":5},"
                               "{\"name\":\"gap\",\"op\":\"global_pool\"},"
                               "{\"name\":\"head\",\"op\":\"linear\",\"out\":10}]}");
     spec_test_finish(&t);

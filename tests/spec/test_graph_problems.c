@@ -36,6 +36,12 @@ static const struct mistake mistakes[] = {
         "E_GROUPS", "/layers/1/groups",
         "layers[1] \"s2\": groups=3 does not divide in=32. Legal: 1,2,4,8,16,32.",
         "set s2.groups=2"},
+    /* Of 1048583, a prime: what no row can have is not looked for. */
+    {"{'name':'p','op':'global_pool'},{'name':'a','op':'conv','out':1048576,'groups':1},"
+     "{'name':'b','op':'conv','from':['p'],'out':7},"
+     "{'name':'c','op':'concat','from':['a','b']},{'name':'d','op':'conv','groups':2}," HEAD,
+        "E_GROUPS", "/layers/4/groups",
+        "layers[4] \"d\": groups=2 does not divide in=1048583. Legal: 1.", "set d.groups=1"},
     {"{'name':'b','op':'bottleneck','out':30,'expand':4}," HEAD, "E_VALUE", "/layers/0/expand",
         "layers[0] \"b\": expand=4 does not divide out=30. Legal: 1,2,3,5,6.", "set b.expand=3"},
     {"{'name':'b','op':'bottleneck','out':32,'groups':5}," HEAD, "E_GROUPS", "/layers/0/groups",
