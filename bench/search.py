@@ -23,10 +23,10 @@ import time
 
 
 def train(dv, folder, dataset, *options):
-    """The job's result, with the epochs that the default network was given."""
+    """The job's result, the last line."""
     command = [dv, "train", dataset, "--data", folder, "--json", *map(str, options)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(output[output.rindex("\n{\"accuracy\"") + 1:])
+    return json.loads(output.splitlines()[-1])
 
 
 def write(path, row):

@@ -48,7 +48,6 @@ static void print_runs(const struct dv_json *runs)
     for (size_t i = 0; i < dv_json_count(runs); i++) {
         dv_run_view_print(dv_json_at(runs, i));
     }
-    dv_run_view_print_best(runs);
 }
 
 /* For people; --json has the history and the result too. */
@@ -82,6 +81,7 @@ static void print_whole(const struct dv_json *row)
     }
     dv_action_print_members(row, members);
     print_runs(dv_json_get(row, "runs"));
+    dv_run_view_print_search(row);
 }
 
 static enum dv_status show(

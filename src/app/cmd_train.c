@@ -283,7 +283,7 @@ static void print_result(const struct dv_session *session, const struct dv_json 
     } else {
         dv_print_line("accuracy unknown: the data set has no test split");
     }
-    dv_run_view_print_best(dv_json_get(job, "runs")); /* the others were shown as they came */
+    dv_run_view_print_search(job); /* the candidates were shown as they came */
     dv_print_line("model %s", dv_json_get_string(result, "model_id", ""));
     dv_print_line("%s", dv_json_get_string(result, "model_path", ""));
 }

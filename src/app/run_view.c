@@ -62,7 +62,7 @@ static const struct dv_json *find(const struct dv_json *runs, int64_t iteration)
     return NULL;
 }
 
-void dv_run_view_print_best(const struct dv_json *runs)
+static void print_best(const struct dv_json *runs)
 {
     const struct dv_json *run = NULL;
     struct dv_buffer line = DV_BUFFER_INIT(TEXT_SIZE_MAX);
@@ -75,12 +75,48 @@ void dv_run_view_print_best(const struct dv_json *runs)
     while (run && dv_json_count(runs) > 1) {
         int64_t iteration = dv_json_get_integer(run, "iteration", 0);
         int64_t parent = dv_json_to_integer(dv_json_at(dv_json_get(run, "parents"), 0), 0);
-        dv_buffer_printf(&line, "%s#%lld %s", line.size > 0 ? " <- " : "best: ", (long long)iteration,
-            text_of(run, "operator"));
+        dv_buffer_printf(&line, "%s#%lld %s",
+            line.size > 0 ? " <- " : "best: ", (long long)iteration, text_of(run, "operator"));
         run = parent < iteration ? find(runs, parent) : NULL;
     }
     if (line.size > 0) {
         dv_print_line("%s", dv_buffer_text(&line));
     }
     dv_buffer_finish(&line);
+}
+
+static void print_proposals(const struct dv_json *result)
+{
+    const struct dv_json *proposals = dv_json_get(result, "proposals");
+
+    if (proposals) {
+        dv_print_line(
+            "proposals: %lld checked, %lld right at first, %lld after repair, %lld by a stand-in",
+            (long long)dv_json_get_integer(proposals, "asked", 0),
+            (long long)dv_json_get_integer(proposals, "valid_first", 0),
+            (long long)dv_json_get_integer(proposals, "repaired", 0),
+            (long long)dv_json_get_integer(proposals, "replaced", 0));
+    }
+}
+
+static void print_language_model(const struct dv_json *result)
+{
+    const struct dv_json *llm = dv_json_get(result, "llm");
+    int64_t tokens = dv_json_get_integer(llm, "prompt_tokens", 0) +
+                     dv_json_get_integer(llm, "completion_tokens", 0);
+
+    if (dv_json_get_integer(llm, "questions", 0) > 0) {
+        dv_print_line("language model: %lld questions, %lld tokens, %.4f dollars",
+            (long long)dv_json_get_integer(llm, "questions", 0), (long long)tokens,
+            dv_json_get_number(llm, "dollars", 0.0));
+    }
+}
+
+void dv_run_view_print_search(const struct dv_json *job)
+{
+    const struct dv_json *result = dv_json_get(job, "result");
+
+    print_best(dv_json_get(job, "runs"));
+    print_proposals(result);
+    print_language_model(result);
 }

@@ -10,9 +10,10 @@ struct dv_json;
 void dv_run_view_print(const struct dv_json *run);
 
 /*
- * Where the best of them comes from: it, its parent, that one's parent, and so on. Nothing when there is
- * but one run, or none is the best.
+ * What a job's search came to: where the best candidate comes from (it, its parent, that one's
+ * parent, and so on), how the proposals fared, what a language model cost. Nothing of a job that did
+ * not search.
  */
-void dv_run_view_print_best(const struct dv_json *runs);
+void dv_run_view_print_search(const struct dv_json *job);
 
 #endif

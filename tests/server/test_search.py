@@ -186,6 +186,7 @@ class Search(Case):
         for number in (1, 2, 3):
             self.assertRegex(plain, rf"(?m)^#{number} +(default|tpe|mutation) +\w.* \d+\.\d\d % +(first|better|worse|tie) ")
         self.assertRegex(plain, r"(?m)^best: #\d \w+")
+        self.assertRegex(plain, r"(?m)^proposals: \d checked, \d right at first, \d after repair, 0 by a stand-in$")
         lines = [json.loads(line) for line in
                  subprocess.run([*words, "--json"], env=environment, capture_output=True, text=True, check=True).stdout.splitlines()]
         self.assertEqual({line["iteration"] for line in lines if line["type"] == "run"}, {1, 2, 3})
@@ -249,6 +250,9 @@ class Asking(Case):
         self.assertEqual(len({item["number"] for item in exchanges}), len(exchanges))
         self.assertEqual(job["result"]["llm"]["questions"], len(exchanges))
         self.assertEqual(exchanges[0]["outcome"], "answered")
+        shown = subprocess.run([DV, "job", "show", job["id"], "--server", self.server.url], capture_output=True, text=True,
+                               env={**os.environ, "DV_TOKEN": self.server.token}, check=True).stdout
+        self.assertRegex(shown, rf"(?m)^language model: {len(exchanges)} questions, [1-9]\d* tokens, ")
         lines = [json.loads(line) for line in
                  self.call("GET", f"/api/jobs/{job['id']}/exchanges?format=jsonl", 200).body.splitlines()]
         self.assertEqual([line["number"] for line in lines if line["type"] == "exchange"], [item["number"] for item in exchanges])
