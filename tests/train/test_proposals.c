@@ -518,6 +518,37 @@ static void a_parent_that_has_no_more_neighbours_does_not_end_the_search(void **
     assert_in_range(drafts, 1, 62);
 }
 
+static void the_first_that_it_proposes_is_the_default_as_wide_as_the_limits_allow(void **state)
+{
+    struct search_bench *bench = *state;
+    struct dv_slot slot = {
+        .iteration = 2, .slot_count = 8, .operation = DV_OPERATOR_DRAFT, .limits = &bench->limits};
+    struct dv_candidate wide;
+    struct dv_problems problems;
+    struct dv_proposal proposal;
+
+    bench->candidates[0] = (struct dv_candidate){.iteration = 1,
+        .arch = bench->arch,
+        .hyperparameters = bench->defaults,
+        .status = DV_CANDIDATE_COMPLETED,
+        .val_accuracy = 0.5};
+    bench->history.count = 1;
+    assert_int_equal(bench->proposer.propose(bench->proposer.self, &bench->history, &slot,
+                         bench->arena, &proposal, NULL),
+        DV_OK);
+    assert_int_equal(proposal.operation, DV_OPERATOR_IMPROVE);
+    assert_int_equal(proposal.parents[0], 1);
+    dv_problems_init(&problems, bench->arena, DV_ARCH_PROBLEMS_MAX);
+    assert_int_equal(dv_gate_check(&bench->gate, &proposal, &bench->limits, bench->arena, &problems,
+                         &wide, NULL, NULL),
+        DV_OK);
+    assert_true(wide.macs > bench->graph->macs * 3 / 2 && wide.macs <= bench->limits.macs_max);
+    assert_int_equal(wide.arch->row_count, bench->arch->row_count);
+    assert_true(wide.hyperparameters.learning_rate == bench->defaults.learning_rate);
+    dv_json_unref(proposal.architecture);
+    dv_json_unref(proposal.hyperparameters);
+}
+
 static void nothing_that_fits_is_said_and_not_searched_for_ever(void **state)
 {
     struct search_bench *bench = *state;
@@ -564,6 +595,7 @@ int main(void)
         BENCH_TEST(each_operator_keeps_to_what_it_says),
         BENCH_TEST(a_parent_that_has_no_more_neighbours_does_not_end_the_search),
         BENCH_TEST(nothing_that_fits_is_said_and_not_searched_for_ever),
+        BENCH_TEST(the_first_that_it_proposes_is_the_default_as_wide_as_the_limits_allow),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -323,7 +323,7 @@ static void after_two_repairs_that_do_not_pass_the_slot_is_the_offline_proposers
     assert_int_equal(go(&run, &script), DV_OK);
     assert_int_equal(script.repaired, 2);
     assert_counts(&run, 4, 0, 0, 1);
-    assert_string_equal(dv_json_get_string(proposed(&run, 2), "source", ""), "tpe");
+    assert_string_equal(dv_json_get_string(proposed(&run, 2), "source", ""), "mutation");
     finish(&run);
 }
 

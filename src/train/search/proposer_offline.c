@@ -18,6 +18,8 @@
 #define STARTUP_COUNT                                                                              \
     5 /* designs before the model is asked; see llm-search, 3.3: 3 or 8 do as well */
 #define PICK_COUNT 4
+#define DEFAULT_ITERATION 1
+#define WIDTH_STEP 8 /* channels, as the engine likes them */
 #define TRIES_MAX 200
 #define RANDOM_DRAWS 1 /* the second position of the stream: the loop itself draws at 0 */
 
@@ -173,6 +175,32 @@ static bool try_operator(struct offer *offer, struct dv_proposal *ret_proposal)
     return draft(offer, ret_proposal);
 }
 
+/*
+ * The default network with every stage wider, as much as the limits allow: it was made for one
+ * training, and a search has the time of several.
+ */
+static bool enlarge(struct offer *offer, double factor, struct dv_proposal *proposal)
+{
+    const struct dv_space *space = &offer->offline->space;
+    struct dv_json *architecture = dv_arch_to_json(space->base);
+    const struct dv_json *layers = dv_json_get(architecture, "layers");
+
+    for (uint32_t i = 0; i < space->stage_count; i++) {
+        double out = factor * (double)space->base->rows[space->stages[i]].out;
+        if (out > 0.0) {
+            dv_json_set_integer(dv_json_at(layers, space->stages[i]), "out",
+                (int64_t)(round(out / WIDTH_STEP) * WIDTH_STEP));
+        }
+    }
+    *proposal = (struct dv_proposal){.operation = DV_OPERATOR_IMPROVE,
+        .source = DV_PROPOSAL_SOURCE_MUTATION,
+        .parents = {DEFAULT_ITERATION, 0},
+        .architecture = architecture,
+        .hypothesis = dv_arena_printf(
+            offer->arena, "the default network, its stages %g times as wide", factor)};
+    return space->stage_count > 0;
+}
+
 /* --- Choosing --------------------------------------------------------------------------- */
 
 static void drop_proposal(struct dv_proposal *proposal)
@@ -236,6 +264,29 @@ static enum dv_status choose(
     return DV_OK;
 }
 
+/* DV_NOT_FOUND: none passes, or it was tried. */
+static enum dv_status choose_enlarged(
+    struct offer *offer, struct dv_proposal *ret_proposal, struct dv_error *reterr)
+{
+    static const double factors[] = {2.0, 1.75, 1.5, 1.375, 1.25};
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(factors); i++) {
+        struct dv_proposal proposal;
+        uint64_t macs = 0;
+        bool is_made = enlarge(offer, factors[i], &proposal);
+        enum dv_status status = is_made ? weigh(offer, &proposal, &macs, reterr) : DV_OK;
+        if (status == DV_OK && macs > 0) {
+            *ret_proposal = proposal;
+            return DV_OK;
+        }
+        drop_proposal(&proposal);
+        if (status != DV_OK) {
+            return status;
+        }
+    }
+    return DV_NOT_FOUND;
+}
+
 static enum dv_status propose(void *self, const struct dv_search_history *history,
     const struct dv_slot *slot, struct dv_arena *arena, struct dv_proposal *ret_proposal,
     struct dv_error *reterr)
@@ -248,7 +299,12 @@ static enum dv_status propose(void *self, const struct dv_search_history *histor
             (uint64_t)history->seed, DV_RANDOM_SEARCH, slot->iteration, RANDOM_DRAWS)};
 
     observe(&offer);
-    enum dv_status status = choose(&offer, ret_proposal, reterr);
+    enum dv_status status = slot->iteration == DEFAULT_ITERATION + 1
+                                ? choose_enlarged(&offer, ret_proposal, NULL)
+                                : DV_NOT_FOUND;
+    if (status == DV_NOT_FOUND) {
+        status = choose(&offer, ret_proposal, reterr);
+    }
     if (status == DV_NOT_FOUND && slot->operation != DV_OPERATOR_DRAFT) {
         /* A parent has only so many neighbours; the space has more. */
         struct dv_slot draft_slot = *slot;

@@ -3,7 +3,8 @@
 #define DV_TRAIN_PROPOSER_OFFLINE_H
 
 /*
- * The proposer that needs nobody: drafts and hyperparameters by TPE (train/search/tpe.h) once five
+ * The proposer that needs nobody: first the default network made as wide as the limits allow,
+ * then drafts and hyperparameters by TPE (train/search/tpe.h) once five
  * designs are known, before that from a hand-made prior; improvements by one structural change of
  * the parent; crossovers level by level. Of four that pass the gate it takes the one with most
  * multiply-adds, as networks within a budget are small ones.
