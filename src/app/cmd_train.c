@@ -93,6 +93,7 @@ TAKE_TEXT(name, "name")
 TAKE_TEXT(strategy, "strategy")
 TAKE_TEXT(device, "device")
 TAKE_TEXT(base, "base_model_id")
+TAKE_TEXT(replay, "replay_of")
 TAKE_INTEGER(timeout, "timeout_seconds")
 TAKE_INTEGER(seed, "seed")
 TAKE_INTEGER(max_iterations, "max_iterations")
@@ -151,6 +152,7 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
         OPTION("target-accuracy", "X", take_target, "stop once validation reaches it (0..1)"),
         OPTION("device", "D", take_device, "auto (default) or cpu"),
         OPTION("base", "MODEL-ID", take_base, "a model to start from"),
+        OPTION("replay", "JOB-ID", take_replay, "try the candidates of that job's search again"),
         OPTION("max-restarts", "N", take_max_restarts, "of a worker that dies (default 3)"),
         {.name = "resume",
             .help = "go on with the job that has the same arguments",

@@ -14,6 +14,7 @@
 #include "job/context.h"
 #include "job/job_folder.h"
 #include "job/job_log.h"
+#include "job/replay.h"
 #include "job/reporter.h"
 
 #include <assert.h>
@@ -239,6 +240,14 @@ static void start_training(struct dv_training *training)
 
     enum dv_status status = dv_job_folder_prepare(
         training->folder, training->row, training->errand.context->thread_count, &error);
+    if (status == DV_OK) {
+        status = dv_replay_prepare(
+            training->errand.context->store, training->folder, training->row, &error);
+    }
+    if (status == DV_UNAVAILABLE) {
+        try_later(training, error.text);
+        return;
+    }
     if (status != DV_OK) {
         dv_training_fail(training, dv_failure_reason_from_status(status), error.text);
         return;

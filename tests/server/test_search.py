@@ -83,6 +83,21 @@ class Case(unittest.TestCase):
         model = self.server.get(f"/api/jobs/{job}")["model_id"]
         return self.server.call("GET", f"/api/models/{model}/download?format=safetensors").body
 
+    def replay(self, job, **more):
+        """A job that says nothing but what it replays; checked to have tried the same to the letter."""
+        replay = self.call("POST", "/api/jobs", 201, body={"dataset_id": self.dataset["id"], "replay_of": job, **more})
+        self.assertEqual((replay["strategy"], replay["spec"]["replay_of"]), ("search", job))
+        return replay["id"]
+
+    def check_replay(self, replay, job):
+        row = self.finish(replay)
+        self.assertEqual(row["result"]["ended"], self.server.get(f"/api/jobs/{job}")["result"]["ended"])
+        self.assertEqual(self.weights(replay), self.weights(job))
+        whole, again = (self.server.get(f"/api/jobs/{which}/runs")["items"] for which in (job, replay))
+        for key in ("iteration", "operator", "parents", "architecture", "hyperparameters", "best_accuracy", "verdict"):
+            self.assertEqual([run[key] for run in again], [run[key] for run in whole], key)
+        self.assertEqual({run["source"] for run in again}, {"default", "replay"})
+
     def log_texts(self, job):
         return [line["text"] for line in self.server.get(f"/api/jobs/{job}/logs?limit=500")["items"]]
 
@@ -178,6 +193,34 @@ class Search(Case):
         self.finish(job)
         self.assertEqual(self.weights(job), self.weights(self.job["id"]))
 
+    def test_a_search_can_be_replayed_whatever_is_killed(self):
+        job = self.job["id"]
+        self.check_replay(self.replay(job), job)
+        replay, kills = self.replay(job), 0
+        while kills < 2 and not self.server.settled_job(replay):
+            kill(wait_for(lambda: worker_of(self.server) or self.server.settled_job(replay), "a worker"))
+            kills += 1
+            time.sleep(0.3)
+        self.check_replay(replay, job)
+
+    def test_what_cannot_be_replayed_is_refused(self):
+        other = self.server.root / "other.zip"
+        subprocess.run([DV, "sample", "shapes", other, "--classes", "3", "--count", "30", "--seed", "6"], check=True,
+                       stdout=subprocess.DEVNULL)
+        native = self.finish(self.start(strategy="native"))
+        for body in ({"replay_of": str(uuid.uuid4())}, {"replay_of": "7"}, {"replay_of": 7}, {"replay_of": native["id"]},
+                     {"replay_of": self.job["id"], "strategy": "native"},
+                     {"replay_of": self.job["id"], "dataset_id": self.server.ready_dataset(other)["id"]}):
+            with self.subTest(body=body):
+                problem = self.call("POST", "/api/jobs", 422, body={"dataset_id": self.dataset["id"], **body})
+                self.assertEqual([error["pointer"] for error in problem["errors"]], ["/replay_of"])
+
+    def test_the_command_line_replays(self):
+        words = [DV, "train", self.dataset["id"], "--server", self.server.url, "--replay", self.job["id"], "--json"]
+        lines = subprocess.run(words, env={**os.environ, "DV_TOKEN": self.server.token}, capture_output=True, text=True,
+                               check=True).stdout.splitlines()
+        self.check_replay(json.loads(lines[-1])["job_id"], self.job["id"])
+
     def test_the_command_line_shows_candidates(self):
         words = [DV, "train", self.dataset["id"], "--server", self.server.url, "--strategy", "search", "--max-iterations", "3",
                  "--epochs", "2", "--batch-size", "16", "--set", "image_size=16", "--seed", "3"]
@@ -256,6 +299,14 @@ class Asking(Case):
         lines = [json.loads(line) for line in
                  self.call("GET", f"/api/jobs/{job['id']}/exchanges?format=jsonl", 200).body.splitlines()]
         self.assertEqual([line["number"] for line in lines if line["type"] == "exchange"], [item["number"] for item in exchanges])
+
+    def test_a_replay_asks_nobody(self):
+        job, _ = self.ask(good(NET))
+        self.answer_with("401")
+        replay = self.replay(job["id"])
+        self.check_replay(replay, job["id"])
+        self.assertEqual(self.endpoint.requests, [])
+        self.assertEqual(self.call("GET", f"/api/jobs/{replay}/exchanges", 200)["total"], 0)
 
     def test_a_test_figure_is_never_in_a_question(self):
         job, exchanges = self.ask(good(NET))

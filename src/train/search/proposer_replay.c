@@ -21,6 +21,17 @@ const struct dv_json *dv_proposer_replay_find(
     return NULL;
 }
 
+bool dv_proposer_replay_is_over(const struct dv_proposer_replay *replay, uint32_t iteration)
+{
+    bool is_over = false;
+
+    for (size_t i = 0; i < dv_json_count(replay->entries); i++) {
+        const char *event = dv_json_get_string(dv_json_at(replay->entries, i), "event", "");
+        is_over = is_over || dv_text_equal(event, "over");
+    }
+    return is_over && !dv_proposer_replay_find(replay, iteration);
+}
+
 /* What it was then; the source is no longer that. */
 static enum dv_operator operator_of(const struct dv_json *entry, enum dv_operator wanted)
 {

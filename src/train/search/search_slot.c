@@ -433,6 +433,12 @@ static enum dv_status end(struct dv_search *search, const char *reason, struct d
     return dv_search_note(search, "over", entry, reterr);
 }
 
+/* Had the search that is replayed come to its end here? */
+static bool is_replay_over(const struct dv_search *search)
+{
+    return dv_proposer_replay_is_over(&search->replay, search->state.count + 1);
+}
+
 /* The same again: averages over more steps, where nobody said how long. */
 static void lengthen(const struct dv_search *search, struct dv_candidate *candidate, int64_t epochs)
 {
@@ -457,6 +463,9 @@ static enum dv_status retrain(struct dv_search *search, struct dv_error *reterr)
     }
     if (!parent || epochs <= state->notes[parent->iteration - 1].epochs) {
         return end(search, "done", reterr);
+    }
+    if (is_replay_over(search)) {
+        return end(search, "replay", reterr);
     }
     struct dv_candidate again = *parent;
     again.iteration = state->count + 1;
@@ -527,6 +536,9 @@ enum dv_status dv_search_next(struct dv_search *search, struct dv_error *reterr)
     }
     if (!state->is_screened && state->count < 1 + proposal_count(search)) {
         const char *reason = why_screened(search);
+        if (is_replay_over(search)) {
+            return end(search, "replay", reterr);
+        }
         return reason ? end_screening(search, reason, reterr) : propose(search, reterr);
     }
     if (count_retrains(state) < state->plan.retrains) {

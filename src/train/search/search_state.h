@@ -18,7 +18,7 @@
  * "best_epoch", "epochs", "seconds", "verdict", "hyperparameters" (as used), "training", "usage",
  * "history"} measured  {"iteration", "metrics"}: with the test split's, which nothing is decided by
  *     screened  {"reason"}: no more proposals; the best are trained again
- *     over      {"reason"}: "done", "target", "time", "exhausted"
+ *     over      {"reason"}: "done", "target", "time", "exhausted", "replay"
  * and each has "at" and "elapsed", the seconds of the search until then.
  */
 
