@@ -260,19 +260,47 @@ static void choice_is_by_accuracy_then_cost_and_among_whole_runs_where_there_are
 
     (void)state;
     candidates[3].status = DV_CANDIDATE_FAILED;
+    assert_int_equal(dv_search_state_best_whole(&search)->iteration, 3); /* nothing is screened */
+    search.plan.retrains = 1;
     assert_int_equal(dv_search_state_best(&search)->iteration, 3);
     assert_int_equal(dv_search_state_final(&search)->iteration, 3);
-    assert_int_equal(dv_search_state_best_whole(&search)->iteration, 1);
+    assert_null(dv_search_state_best_whole(&search));
     search.count = 5;
     assert_int_equal(dv_search_state_best(&search)->iteration, 3);
     assert_int_equal(dv_search_state_final(&search)->iteration, 5);
     search.over = "target";
     assert_int_equal(dv_search_state_final(&search)->iteration, 3);
     search.over = "time";
-    candidates[4].val_accuracy = 0.79;
-    assert_int_equal(dv_search_state_final(&search)->iteration, 1);
+    candidates[4].val_accuracy = 0.79; /* of a whole run, which the others had not */
+    assert_int_equal(dv_search_state_final(&search)->iteration, 5);
     candidates[4].status = DV_CANDIDATE_FAILED;
     assert_int_equal(dv_search_state_final(&search)->iteration, 3);
+}
+
+static void the_default_is_trained_again_unless_another_is_better_by_a_standard_error(void **state)
+{
+    struct dv_candidate candidates[] = {
+        completed(1, DV_OPERATOR_DEFAULT, 0.80, 10),
+        completed(2, DV_OPERATOR_DRAFT, 0.81, 20),
+        completed(3, DV_OPERATOR_IMPROVE, 0.82, 20),
+        completed(4, DV_OPERATOR_RETRAIN, 0.90, 20),
+    };
+    struct dv_search_state search = {.candidates = candidates, .count = 3};
+
+    (void)state;
+    assert_int_equal(dv_search_state_to_retrain(&search, 100)->iteration, 1);
+    assert_int_equal(dv_search_state_to_retrain(&search, 10000)->iteration, 3);
+    candidates[0].status = DV_CANDIDATE_FAILED;
+    assert_int_equal(dv_search_state_to_retrain(&search, 100)->iteration, 3);
+    candidates[0].status = DV_CANDIDATE_COMPLETED;
+    search.count = 4;
+    candidates[3].parents[0] = 1;
+    assert_int_equal(dv_search_state_to_retrain(&search, 100)->iteration, 3);
+    candidates[3].parents[0] = 3;
+    assert_int_equal(dv_search_state_to_retrain(&search, 10000)->iteration, 2);
+    search.count = 0;
+    search.candidates = candidates;
+    assert_null(dv_search_state_to_retrain(&search, 100));
 }
 
 /* --- Space, mutation, proposer ------------------------------------------------------------- */
@@ -587,6 +615,7 @@ int main(void)
         BENCH_TEST(a_second_time_is_the_same_network_with_the_same_hyperparameters),
         cmocka_unit_test(a_line_that_was_being_written_is_cut_off_and_one_before_is_damage),
         BENCH_TEST(a_journal_that_contradicts_itself_is_corrupt),
+        cmocka_unit_test(the_default_is_trained_again_unless_another_is_better_by_a_standard_error),
         cmocka_unit_test(choice_is_by_accuracy_then_cost_and_among_whole_runs_where_there_are_such),
         BENCH_TEST(what_the_space_writes_it_reads_back),
         BENCH_TEST(a_mutation_changes_the_network_and_says_how),

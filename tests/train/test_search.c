@@ -351,7 +351,7 @@ static void a_search_tries_the_default_then_others_then_the_best_again(void **st
     assert_int_equal(dv_json_count(dv_json_get(result, "iterations")), 5);
     assert_string_equal(dv_json_get_string(result, "strategy", ""), "search");
     assert_string_equal(dv_json_get_string(result, "ended", ""), "done");
-    assert_true(best == 1 || best == 5);
+    assert_int_equal(best, 5);
     assert_true(dv_json_get_number(iteration_of(result, (size_t)best), "accuracy", -1.0) ==
                 dv_json_get_number(result, "accuracy", -2.0));
     assert_int_equal(dv_json_get_integer(proposals, "asked", 0), 3);
@@ -373,7 +373,7 @@ static void what_was_set_by_hand_holds_for_all_candidates(void **state)
     dv_json_set_number(values, "dropout", 0.35);
     dv_json_set_string(values, "optimizer", "rmsprop");
     struct dv_json *result = go_whole(&search);
-    for (size_t i = 2; i <= 5; i++) {
+    for (size_t i = 1; i <= 5; i++) {
         const struct dv_json *used = dv_json_get(iteration_of(result, i), "hyperparameters");
         assert_true(dv_json_get_number(used, "learning_rate", 0.0) == 0.0123);
         assert_string_equal(dv_json_get_string(used, "optimizer", ""), "rmsprop");

@@ -52,7 +52,7 @@ double dv_search_seconds_left(const struct dv_search *search)
 
 double dv_search_deviation(const struct dv_search *search, double accuracy)
 {
-    return sqrt(fmax(0.0, accuracy * (1.0 - accuracy)) / (double)search->val_count);
+    return dv_accuracy_deviation(accuracy, search->val_count);
 }
 
 void dv_search_log(const struct dv_search *search, enum dv_log_level level, const char *format, ...)

@@ -23,7 +23,7 @@
 #define PARENTS_MAX 3          /* the best, of which one is improved */
 #define OTHER_PARENT_SHARE 5   /* one time in so many it is any other */
 #define SCREENING_SHARE 0.6    /* of a time limit; the rest is for training the best again */
-#define RETRAIN_EPOCHS_MAX 4   /* times the default's */
+#define RETRAIN_EPOCHS_MAX 8   /* times the default's */
 #define RETRAIN_TIME_SHARE 0.9 /* of what is left: epochs are measured as they go */
 
 /* How often each operator is drawn, in hundredths; llm-search, 2.4. */
@@ -362,36 +362,20 @@ enum dv_status dv_search_expect(struct dv_search *search, struct dv_error *reter
     return status;
 }
 
+/* The same for other epochs: averages over as large a part of them, where nobody said how long. */
+static void set_epochs(
+    const struct dv_search *search, struct dv_candidate *candidate, int64_t epochs)
+{
+    double before = (double)candidate->hyperparameters.epochs;
+
+    candidate->hyperparameters.epochs = epochs;
+    if (candidate->hyperparameters.ema > 0.0 && !dv_json_get(search->gate.fixed, "ema")) {
+        double share = (1.0 - candidate->hyperparameters.ema) * before / (double)epochs;
+        candidate->hyperparameters.ema = fmin(0.999, fmax(0.9, 1.0 - share));
+    }
+}
+
 /* --- Training again --------------------------------------------------------------------- */
-
-static bool was_retrained(const struct dv_search_state *state, uint32_t iteration)
-{
-    for (uint32_t i = 0; i < state->count; i++) {
-        if (state->candidates[i].operation == DV_OPERATOR_RETRAIN &&
-            state->candidates[i].parents[0] == iteration) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The best that was only screened; NULL: there is none left. */
-static const struct dv_candidate *best_screened(const struct dv_search_state *state)
-{
-    const struct dv_candidate *best = NULL;
-
-    for (uint32_t i = 0; i < state->count; i++) {
-        const struct dv_candidate *candidate = &state->candidates[i];
-        bool is_screened = candidate->status == DV_CANDIDATE_COMPLETED &&
-                           candidate->operation != DV_OPERATOR_DEFAULT &&
-                           candidate->operation != DV_OPERATOR_RETRAIN &&
-                           !was_retrained(state, candidate->iteration);
-        if (is_screened && (!best || dv_candidate_is_better(candidate, best))) {
-            best = candidate;
-        }
-    }
-    return best;
-}
 
 static uint32_t count_retrains(const struct dv_search_state *state)
 {
@@ -439,22 +423,10 @@ static bool is_replay_over(const struct dv_search *search)
     return dv_proposer_replay_is_over(&search->replay, search->state.count + 1);
 }
 
-/* The same again: averages over more steps, where nobody said how long. */
-static void lengthen(const struct dv_search *search, struct dv_candidate *candidate, int64_t epochs)
-{
-    double before = (double)candidate->hyperparameters.epochs;
-
-    candidate->hyperparameters.epochs = epochs;
-    if (candidate->hyperparameters.ema > 0.0 && !dv_json_get(search->gate.fixed, "ema")) {
-        double share = (1.0 - candidate->hyperparameters.ema) * before / (double)epochs;
-        candidate->hyperparameters.ema = fmin(0.999, fmax(0.9, 1.0 - share));
-    }
-}
-
 static enum dv_status retrain(struct dv_search *search, struct dv_error *reterr)
 {
     struct dv_search_state *state = &search->state;
-    const struct dv_candidate *parent = best_screened(state);
+    const struct dv_candidate *parent = dv_search_state_to_retrain(state, search->val_count);
     const struct dv_json *replayed = dv_proposer_replay_find(&search->replay, state->count + 1);
     int64_t epochs = parent ? retrain_epochs(search, parent) : 0;
 
@@ -475,7 +447,7 @@ static enum dv_status retrain(struct dv_search *search, struct dv_error *reterr)
     again.repair_count = 0;
     again.hypothesis = dv_arena_printf(search->arena, "#%u on its whole schedule: %lld epochs",
         parent->iteration, (long long)epochs);
-    lengthen(search, &again, epochs);
+    set_epochs(search, &again, epochs);
     return dv_search_note(search, "proposed", dv_search_candidate_to_json(&again), reterr);
 }
 
@@ -486,13 +458,14 @@ static enum dv_status propose_default(struct dv_search *search, struct dv_error 
     struct dv_candidate first = {.iteration = 1,
         .operation = DV_OPERATOR_DEFAULT,
         .source = DV_PROPOSAL_SOURCE_DEFAULT,
-        .hypothesis = "what would be trained without a search",
+        .hypothesis = "the network that would be trained without a search",
         .arch = search->default_arch,
         .hyperparameters = *search->options->hyperparameters,
         .parameter_count = search->default_parameters,
         .macs = search->default_macs};
     char arch_hash[DV_SHA256_TEXT_SIZE];
 
+    set_epochs(search, &first, search->state.plan.screening_epochs);
     dv_arch_hash(first.arch, arch_hash);
     dv_gate_hash(arch_hash, &first.hyperparameters, first.hash);
     return dv_search_note(search, "proposed", dv_search_candidate_to_json(&first), reterr);
@@ -518,7 +491,10 @@ static const char *why_screened(const struct dv_search *search)
         return "replay";
     }
     bool is_late = limit > 0.0 && dv_search_elapsed(search) > SCREENING_SHARE * limit;
-    return is_late && state->plan.retrains > 0 && best_screened(state) ? "time" : NULL;
+    return is_late && state->plan.retrains > 0 &&
+                   dv_search_state_to_retrain(state, search->val_count)
+               ? "time"
+               : NULL;
 }
 
 enum dv_status dv_search_next(struct dv_search *search, struct dv_error *reterr)

@@ -339,10 +339,9 @@ bool dv_candidate_is_better(const struct dv_candidate *a, const struct dv_candid
     return a->iteration < b->iteration;
 }
 
-static bool is_whole(const struct dv_candidate *candidate)
+static bool is_whole(const struct dv_search_state *state, const struct dv_candidate *candidate)
 {
-    return candidate->operation == DV_OPERATOR_DEFAULT ||
-           candidate->operation == DV_OPERATOR_RETRAIN;
+    return state->plan.retrains == 0 || candidate->operation == DV_OPERATOR_RETRAIN;
 }
 
 static const struct dv_candidate *find_best(const struct dv_search_state *state, bool is_of_whole)
@@ -351,7 +350,8 @@ static const struct dv_candidate *find_best(const struct dv_search_state *state,
 
     for (uint32_t i = 0; i < state->count; i++) {
         const struct dv_candidate *candidate = &state->candidates[i];
-        if (candidate->status == DV_CANDIDATE_COMPLETED && (!is_of_whole || is_whole(candidate)) &&
+        if (candidate->status == DV_CANDIDATE_COMPLETED &&
+            (!is_of_whole || is_whole(state, candidate)) &&
             (!best || dv_candidate_is_better(candidate, best))) {
             best = candidate;
         }
@@ -378,6 +378,53 @@ const struct dv_candidate *dv_search_state_final(const struct dv_search_state *s
                                              state->candidates[i].status == DV_CANDIDATE_COMPLETED);
     }
     return find_best(state, has_retrained && !dv_text_equal(state->over, "target"));
+}
+
+static bool was_retrained(const struct dv_search_state *state, uint32_t iteration)
+{
+    for (uint32_t i = 0; i < state->count; i++) {
+        if (state->candidates[i].operation == DV_OPERATOR_RETRAIN &&
+            state->candidates[i].parents[0] == iteration) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The best that was only screened; NULL: there is none left. */
+static const struct dv_candidate *best_screened(const struct dv_search_state *state)
+{
+    const struct dv_candidate *best = NULL;
+
+    for (uint32_t i = 0; i < state->count; i++) {
+        const struct dv_candidate *candidate = &state->candidates[i];
+        bool is_screened = candidate->status == DV_CANDIDATE_COMPLETED &&
+                           candidate->operation != DV_OPERATOR_RETRAIN &&
+                           !was_retrained(state, candidate->iteration);
+        if (is_screened && (!best || dv_candidate_is_better(candidate, best))) {
+            best = candidate;
+        }
+    }
+    return best;
+}
+
+double dv_accuracy_deviation(double accuracy, uint64_t count)
+{
+    return sqrt(fmax(0.0, accuracy * (1.0 - accuracy)) / (double)count);
+}
+
+const struct dv_candidate *dv_search_state_to_retrain(
+    const struct dv_search_state *state, uint64_t val_count)
+{
+    const struct dv_candidate *best = best_screened(state);
+    const struct dv_candidate *first = &state->candidates[0];
+
+    if (!best || first->status != DV_CANDIDATE_COMPLETED ||
+        was_retrained(state, first->iteration)) {
+        return best;
+    }
+    double error = dv_accuracy_deviation(best->val_accuracy, val_count);
+    return first->val_accuracy >= best->val_accuracy - error ? first : best;
 }
 
 /* --- JSON ------------------------------------------------------------------------------- */

@@ -50,8 +50,8 @@ struct dv_search_note {
 struct dv_search_plan {
     uint32_t slots;           /* candidates at most, those that are trained again among them */
     uint32_t retrains;        /* at most so many of them */
-    int64_t epochs;           /* of the default network */
-    int64_t screening_epochs; /* of the others, the first time */
+    int64_t epochs;           /* that the default network would have without a search */
+    int64_t screening_epochs; /* of each candidate, the first time */
 };
 
 /* The next slot, when somebody was asked for it early. */
@@ -88,7 +88,7 @@ DV_MUST_CHECK enum dv_status dv_search_state_apply(
 /* The best that was judged, by validation accuracy, then fewer multiply-adds, then age; or NULL. */
 const struct dv_candidate *dv_search_state_best(const struct dv_search_state *state);
 
-/* The same of those on a whole schedule: the default network, and what was trained again. */
+/* The same of those on a whole schedule: what was trained again, or all where nothing is. */
 const struct dv_candidate *dv_search_state_best_whole(const struct dv_search_state *state);
 
 /*
@@ -97,6 +97,18 @@ const struct dv_candidate *dv_search_state_best_whole(const struct dv_search_sta
  * reached the target ends with that.
  */
 const struct dv_candidate *dv_search_state_final(const struct dv_search_state *state);
+
+/*
+ * What to train again next: the best that was only screened, but the default network while that is
+ * within one standard error of it (the one-standard-error rule: Breiman et al. 1984, 3.4.3). The
+ * default is known to suit the data; of many others the highest figure owes more to luck. NULL: all
+ * were.
+ */
+const struct dv_candidate *dv_search_state_to_retrain(
+    const struct dv_search_state *state, uint64_t val_count);
+
+/* Standard error of an accuracy that was measured on so many pictures; not finite: of none. */
+double dv_accuracy_deviation(double accuracy, uint64_t count);
 
 /* Is `a` rather to be taken than `b`? Both completed. A total order: who lost once has lost. */
 bool dv_candidate_is_better(const struct dv_candidate *a, const struct dv_candidate *b);
