@@ -123,7 +123,7 @@ static void is_measured_once_and_kept(void **state)
         assert_true(first->points[i].seconds > 0.0);
         assert_true(again->points[i].seconds == first->points[i].seconds);
     }
-    DV_CLEANUP(dv_freep) char *path = find_file(&files);
+    dv_free(find_file(&files));
     assert_int_equal(files, 1);
     dv_arena_destroy(arena);
 }
