@@ -1,106 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "nn/layout_choice.h"
 
-#include "base/alloc.h"
 #include "base/arena.h"
-#include "base/clock.h"
+#include "nn/op_timing.h"
 #include "nn/program.h"
 
 #include <assert.h>
 #include <string.h>
-
-enum { RUNS = 4 }; /* the first warms up; the best of the rest counts */
-
-/* Of what cannot be in this layout, or only on a fallback kernel: the other is taken instead. */
-static const double fallback_seconds = 1e6;
-
-/* One block that holds everything an op touches, cut into parts. */
-struct bench {
-    char *memory;
-    size_t size;
-    size_t used;
-};
-
-static void *part(struct bench *bench, size_t size)
-{
-    void *start = bench->memory + bench->used;
-
-    bench->used += (size + 63) / 64 * 64;
-    assert(bench->used <= bench->size);
-    return start;
-}
-
-static size_t bytes_for(const struct dv_op *op)
-{
-    size_t size =
-        op->saved_size + op->scratch_size + 2 * dv_op_output_floats(&op->desc) * sizeof(float);
-
-    for (uint32_t k = 0; k < op->desc.input_count; k++) {
-        size += 2 * dv_op_input_floats(&op->desc, k) * sizeof(float);
-    }
-    for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
-        size += 2 * op->tensor_floats[role] * sizeof(float);
-    }
-    return size + 64 * 32; /* rounding up of each part */
-}
-
-static struct dv_op_args cut_arguments(const struct dv_op *op, struct bench *bench)
-{
-    struct dv_op_args a = {.is_inference = !op->desc.is_training};
-
-    for (uint32_t k = 0; k < op->desc.input_count; k++) {
-        size_t size = dv_op_input_floats(&op->desc, k) * sizeof(float);
-        a.inputs[k] = part(bench, size);
-        a.input_gradients[k] = op->desc.needs_input_gradient ? part(bench, size) : NULL;
-    }
-    a.output = part(bench, dv_op_output_floats(&op->desc) * sizeof(float));
-    a.output_gradient = part(bench, dv_op_output_floats(&op->desc) * sizeof(float));
-    for (int role = 0; role < DV_TENSOR_ROLE_COUNT; role++) {
-        a.tensors[role] = part(bench, op->tensor_floats[role] * sizeof(float));
-        a.tensor_gradients[role] = part(bench, op->tensor_floats[role] * sizeof(float));
-    }
-    a.saved = part(bench, op->saved_size);
-    a.scratch = part(bench, op->scratch_size);
-    return a;
-}
-
-/* Seconds of forward and backward of one op. */
-static enum dv_status measure(const struct dv_backend_impl *backend, const struct dv_op_desc *desc,
-    double *ret_seconds, struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_freep) void *memory = NULL;
-    struct dv_op *op = NULL;
-    struct bench bench = {0};
-    double best = fallback_seconds;
-
-    enum dv_status status = backend->op_create(desc, &op, reterr);
-    if (status == DV_UNSUPPORTED || (status == DV_OK && op->is_fallback)) {
-        backend->op_destroy(op);
-        *ret_seconds = fallback_seconds;
-        return DV_OK;
-    }
-    if (status != DV_OK) {
-        return status;
-    }
-    bench.size = bytes_for(op);
-    status = dv_try_alloc_aligned(bench.size, &memory, reterr);
-    bench.memory = memory;
-    if (status == DV_OK) {
-        struct dv_op_args arguments = cut_arguments(op, &bench);
-        for (int run = 0; run < RUNS; run++) {
-            uint64_t start = dv_clock_monotonic_ns();
-            backend->op_forward(op, &arguments);
-            if (desc->is_training) {
-                backend->op_backward(op, &arguments);
-            }
-            double seconds = dv_clock_seconds_since(start);
-            best = run > 0 && seconds < best ? seconds : best;
-        }
-        *ret_seconds = best;
-    }
-    backend->op_destroy(op);
-    return status;
-}
 
 /* Most networks repeat their ops: measure each once. */
 struct measured {
@@ -129,27 +35,33 @@ static bool same_op(const struct dv_op_desc *a, const struct dv_op_desc *b)
     return is_same;
 }
 
-static enum dv_status measure_once(const struct dv_backend_impl *backend,
-    const struct dv_op_desc *desc, struct measured *known, size_t *known_count, double *ret_seconds,
-    struct dv_error *reterr)
+struct measuring {
+    const struct dv_backend_impl *backend;
+    struct dv_op_timing timing;
+    struct measured *known;
+    size_t known_count;
+};
+
+static enum dv_status measure_once(struct measuring *measuring, const struct dv_op_desc *desc,
+    double *ret_seconds, struct dv_error *reterr)
 {
-    for (size_t i = 0; i < *known_count; i++) {
-        if (same_op(&known[i].desc, desc)) {
-            *ret_seconds = known[i].seconds;
+    for (size_t i = 0; i < measuring->known_count; i++) {
+        if (same_op(&measuring->known[i].desc, desc)) {
+            *ret_seconds = measuring->known[i].seconds;
             return DV_OK;
         }
     }
-    enum dv_status status = measure(backend, desc, ret_seconds, reterr);
+    enum dv_status status = dv_op_timing_measure(
+        &measuring->timing, measuring->backend, desc, ret_seconds, reterr);
     if (status == DV_OK) {
-        known[(*known_count)++] = (struct measured){*desc, *ret_seconds};
+        measuring->known[measuring->known_count++] = (struct measured){*desc, *ret_seconds};
     }
     return status;
 }
 
 /* Seconds to bring what enters a step from one layout to the other, and its gradient back. */
-static enum dv_status measure_entry(const struct dv_backend_impl *backend,
-    const struct dv_op_desc *desc, struct measured *known, size_t *known_count, double *ret_seconds,
-    struct dv_error *reterr)
+static enum dv_status measure_entry(struct measuring *measuring, const struct dv_op_desc *desc,
+    double *ret_seconds, struct dv_error *reterr)
 {
     struct dv_shape shape = desc->inputs[0];
     const struct dv_op_desc copy = {.op = DV_NODE_INPUT,
@@ -167,7 +79,7 @@ static enum dv_status measure_entry(const struct dv_backend_impl *backend,
         *ret_seconds = 0; /* it has but one layout, or the same in both */
         return DV_OK;
     }
-    return measure_once(backend, &copy, known, known_count, ret_seconds, reterr);
+    return measure_once(measuring, &copy, ret_seconds, reterr);
 }
 
 /*
@@ -181,8 +93,8 @@ static enum dv_status measure_rows(const struct dv_graph *graph,
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(0);
     enum dv_layout *layouts = dv_arena_array(arena, graph->row_count, sizeof(*layouts));
     bool *is_entered = dv_arena_array(arena, graph->row_count, sizeof(*is_entered));
+    struct measuring measuring = {.backend = backend};
     enum dv_status status = DV_OK;
-    size_t known_count = 0;
 
     for (uint32_t r = 0; r < graph->row_count; r++) {
         layouts[r] = layout;
@@ -190,21 +102,22 @@ static enum dv_status measure_rows(const struct dv_graph *graph,
         ret_entry[r] = 0;
     }
     struct dv_program *program = dv_program_build(graph, batch_size, is_training, layouts, arena);
-    struct measured *known = dv_arena_array(arena, 2 * (size_t)program->step_count, sizeof(*known));
+    measuring.known =
+        dv_arena_array(arena, 2 * (size_t)program->step_count, sizeof(*measuring.known));
     for (uint32_t i = 0; i < program->step_count && status == DV_OK; i++) {
         const struct dv_step *step = &program->steps[i];
         double seconds;
         if (step->row >= graph->row_count) {
             continue;
         }
-        status = measure_once(backend, &step->desc, known, &known_count, &seconds, reterr);
+        status = measure_once(&measuring, &step->desc, &seconds, reterr);
         ret_seconds[step->row] += status == DV_OK ? seconds : 0;
         if (status == DV_OK && !is_entered[step->row]) {
             is_entered[step->row] = true;
-            status = measure_entry(
-                backend, &step->desc, known, &known_count, &ret_entry[step->row], reterr);
+            status = measure_entry(&measuring, &step->desc, &ret_entry[step->row], reterr);
         }
     }
+    dv_op_timing_finish(&measuring.timing);
     return status;
 }
 

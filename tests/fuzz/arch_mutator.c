@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { COPIES_MAX = 40, FIELDS_MAX = 4 };
+enum { COPIES_MAX = 40, FIELDS_MAX = 4, REPEATS_MAX = 1000, REPEATS_OFTEN = 4 };
 
 static uint32_t below(struct dv_random *random, size_t limit)
 {
@@ -42,6 +42,9 @@ static struct dv_json *legal_integer(struct dv_random *random, const struct dv_a
         break;
     }
     value = value < minimum ? minimum : value > maximum ? maximum : value;
+    if (value > REPEATS_OFTEN && maximum == REPEATS_MAX && below(random, 16) > 0) {
+        value = 1 + value % REPEATS_OFTEN; /* a thousand of a block are found slowly */
+    }
     if (field->legal == DV_ARCH_LEGAL_ODD) {
         value |= 1;
     }
