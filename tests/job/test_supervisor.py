@@ -133,6 +133,26 @@ class Stops(Case):
         self.assertEqual(server.ask("cancel_job", id=pending)["status"], "cancelled")
         self.assertEqual(server.ask("get_model", id=server.job(pending)["model_id"])["status"], "draft")
 
+    def test_one_that_waits_to_go_on_leaves_its_best_model(self):
+        server = self.serve()
+        dataset = server.make_dataset(self.shapes)
+        job = server.queue(dataset, LONG)
+        self.wait_epoch(server, job)
+        urgent = server.queue(dataset, LONG, priority=9)
+        server.kill()
+        server.start()
+        wait_for(server.worker)
+        self.assertEqual([server.job(id)["status"] for id in (job, urgent)], ["pending", "running"])
+        server.ask("cancel_job", id=job)
+        row = server.wait_job(job)
+        model = server.ask("get_model", id=row["model_id"])
+        self.assertEqual((row["status"], model["status"], model["is_partial"]), ("cancelled", "ready", True))
+        self.assertEqual(server.job(urgent)["status"], "running")
+        server.ask("resume_job", id=job)  # and now there is nothing more to keep
+        self.assertEqual(server.ask("cancel_job", id=job)["status"], "cancelled")
+        model = server.ask("get_model", id=row["model_id"])
+        self.assertEqual((model["status"], model["current_version"]), ("ready", 1))
+
     def test_a_cancelled_job_leaves_its_best_model_and_can_go_on(self):
         server = self.serve()
         dataset = server.make_dataset(self.shapes)

@@ -436,6 +436,36 @@ static void a_model_keeps_what_an_earlier_attempt_made(void **state)
     dv_json_unref(result);
 }
 
+/* Whoever claims it makes a model of what its worker had come to. */
+static void one_that_waits_after_a_death_is_cancelled_by_its_claimer(void **state)
+{
+    const struct dv_job_setback setback = {.reason = "signal", .is_charged = true};
+    struct job job;
+    struct dv_json *row = NULL;
+
+    (void)state;
+    make_job(&job, 908);
+    claim(&job);
+    ok(dv_jobs_requeue(store, job.id, job.fence, &setback, &error));
+    for (int round = 0; round < 2; round++) {
+        ok(dv_jobs_request_cancel(store, job.id, &row, &error));
+        assert_true(dv_json_get_bool(row, "cancel_requested", false));
+        dv_json_unref(row);
+        assert_status(&job, "pending", "queued");
+        if (round == 0) { /* and after all not */
+            ok(dv_jobs_resume(store, job.id, &row, &error));
+            assert_false(dv_json_get_bool(row, "cancel_requested", true));
+            dv_json_unref(row);
+            assert_int_equal(dv_jobs_claim(store, DV_JOBS_TO_END, &row, NULL), DV_NOT_FOUND);
+        }
+    }
+    ok(dv_jobs_claim(store, DV_JOBS_TO_END, &row, &error));
+    assert_string_equal(dv_json_get_string(row, "id", ""), job.id);
+    ok(dv_jobs_cancel(store, job.id, dv_json_get_integer(row, "fence", 0), NULL, NULL, &error));
+    dv_json_unref(row);
+    assert_status(&job, "cancelled", "draft");
+}
+
 static void a_model_says_why_its_job_failed(void **state)
 {
     struct job job;
@@ -792,6 +822,7 @@ int main(void)
         cmocka_unit_test(an_older_fence_is_refused),
         cmocka_unit_test(a_cancelled_job_is_gone_on_with),
         cmocka_unit_test(a_model_keeps_what_an_earlier_attempt_made),
+        cmocka_unit_test(one_that_waits_after_a_death_is_cancelled_by_its_claimer),
         cmocka_unit_test(a_model_says_why_its_job_failed),
         cmocka_unit_test(what_another_instance_ran_is_put_back),
         cmocka_unit_test(each_job_is_claimed_once),
