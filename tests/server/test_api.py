@@ -408,6 +408,14 @@ class Api(unittest.TestCase):
         self.call("GET", f"{path}?format=exe", 422)
         self.call("GET", f"{path}?format=onnx", 422)
 
+    def test_a_download_has_the_models_name_in_whole_characters(self):
+        path = f"/api/models/{self.model['id']}"
+        self.addCleanup(self.call, "PATCH", f"{path}/name", 200, body={"name": self.model["name"]})
+        self.call("PATCH", f"{path}/name", 200, body={"name": "x" + "\u00e4" * 80})
+        disposition = self.call("GET", f"{path}/download?format=py", 200).headers["Content-Disposition"]
+        name = urllib.parse.unquote(disposition.partition("filename*=UTF-8''")[2], errors="strict")
+        self.assertEqual(name, "x" + "\u00e4" * 49 + ".py")
+
     def test_a_model_is_renamed_and_described(self):
         path = f"/api/models/{self.model['id']}"
         self.assertEqual(self.call("PATCH", f"{path}/name", 200, body={"name": "renamed"})["name"], "renamed")
