@@ -380,6 +380,23 @@ class Deaths(Case):
         epochs = [event["data"]["epoch"] for event in server.ask("list_events", id=job) if event["type"] == "metrics"]
         self.assertEqual(epochs, list(range(1, 31)))
 
+    @unittest.skipUnless(IS_SQLITE, "one database's constraint is like another's")
+    def test_a_result_that_the_database_refuses_fails_the_job(self):
+        server = self.serve()
+        dataset = server.make_dataset(self.shapes)
+        database = sqlite3.connect(server.data / "dv.sqlite", isolation_level=None)
+        self.addCleanup(database.close)
+        database.execute("CREATE TRIGGER refuse BEFORE INSERT ON model_versions BEGIN SELECT RAISE(ABORT, 'not today'); END")
+        job = server.queue(dataset)
+        row = server.wait_job(job, seconds=60)
+        self.assertEqual((row["status"], row["failure_reason"]), ("failed", "error"))
+        self.assertIn("not today", row["error"])
+        database.execute("DROP TRIGGER refuse")
+        server.ask("resume_job", id=job)
+        row = server.wait_job(job)
+        self.assertEqual(row["status"], "completed", row["error"])
+        server.check_files([dataset], [row["model_id"]])
+
     @unittest.skipIf(IS_SQLITE, "restarts PostgreSQL")
     def test_training_goes_on_while_postgresql_is_restarted(self):
         server = self.serve()
