@@ -654,6 +654,33 @@ static void log_lines_are_filtered_and_paged(void **state)
 
 /* --- Tokens ----------------------------------------------------------------------------------- */
 
+static void a_token_has_so_many_sessions_and_no_more(void **state)
+{
+    struct dv_json *row = NULL;
+    char hash[32];
+    int count = 0;
+
+    (void)state;
+    ok(dv_tokens_create(store, "busy", "viewer", "dd44", &error));
+    ok(dv_tokens_find(store, "dd44", &row, &error));
+    DV_CLEANUP(dv_freep) char *id = dv_strdup(dv_json_get_string(row, "id", ""));
+    row = dv_json_unref(row);
+    for (int i = 0; i < DV_SESSIONS_MAX + 20; i++) {
+        (void)snprintf(hash, sizeof(hash), "session-%d", i);
+        ok(dv_sessions_create(store, id, hash, 60, &error));
+        ok(dv_sessions_find(store, hash, &row, &error)); /* the newest is there in any case */
+        row = dv_json_unref(row);
+    }
+    for (int i = 0; i < DV_SESSIONS_MAX + 20; i++) {
+        (void)snprintf(hash, sizeof(hash), "session-%d", i);
+        if (dv_sessions_find(store, hash, &row, NULL) == DV_OK) {
+            count++;
+            row = dv_json_unref(row);
+        }
+    }
+    assert_int_equal(count, DV_SESSIONS_MAX);
+}
+
 static void tokens_and_sessions_are_found_by_their_hash(void **state)
 {
     struct dv_json *row = NULL;
@@ -828,6 +855,7 @@ int main(void)
         cmocka_unit_test(each_job_is_claimed_once),
         cmocka_unit_test(a_reader_of_what_came_after_misses_nothing),
         cmocka_unit_test(log_lines_are_filtered_and_paged),
+        cmocka_unit_test(a_token_has_so_many_sessions_and_no_more),
         cmocka_unit_test(tokens_and_sessions_are_found_by_their_hash),
         cmocka_unit_test(what_was_acknowledged_survives_a_kill),
         cmocka_unit_test(a_database_that_was_away_is_found_again),
