@@ -227,7 +227,6 @@ static struct dv_json *get_job(struct dv_http_request *request, struct dv_api *a
 void dv_api_jobs_get(struct dv_http_request *request, void *user)
 {
     struct dv_api *api = user;
-    const struct dv_page page = {.limit = 500};
     struct dv_json *runs = NULL;
     struct dv_error error;
 
@@ -236,13 +235,12 @@ void dv_api_jobs_get(struct dv_http_request *request, void *user)
         return;
     }
     enum dv_status status =
-        dv_runs_list(api->options.store, dv_json_get_string(row, "id", ""), &page, &runs, &error);
+        dv_runs_all(api->options.store, dv_json_get_string(row, "id", ""), &runs, &error);
     if (status == DV_OK) {
-        dv_json_set(row, "runs", dv_json_ref(dv_json_get(runs, "items")));
+        dv_json_set(row, "runs", runs);
     } else {
         row = dv_json_unref(row);
     }
-    dv_json_unref(runs);
     dv_api_answer(request, status, 200, dv_api_place(api, row), &error);
 }
 

@@ -179,6 +179,8 @@ static enum dv_status logs(
 
 /* --- Changing --------------------------------------------------------------------------------- */
 
+/* Where the server ends with this command, the job is seen to its end here. */
+
 static void print_job(const struct dv_session *session, const struct dv_json *row)
 {
     if (session->is_json) {
@@ -196,13 +198,14 @@ static enum dv_status cancel(
 
     enum dv_status status =
         path ? dv_session_call(session, "DELETE", path, NULL, &row, reterr) : DV_NOT_FOUND;
+    if (status == DV_OK && dv_connection_is_own(session->connection)) {
+        status = dv_job_follow(session, &row, reterr);
+    }
     if (status == DV_OK) {
         print_job(session, row);
     }
     return status;
 }
-
-/* Where the server ends with this command, the job is seen to its end here. */
 
 static enum dv_status resume(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)

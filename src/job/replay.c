@@ -13,7 +13,6 @@
 #include <assert.h>
 
 #define FILE_SIZE_MAX (64u << 20)
-#define PAGE_SIZE 100
 
 static void add_line(struct dv_buffer *buffer, const struct dv_json *entry)
 {
@@ -43,20 +42,12 @@ static void add_run(struct dv_buffer *buffer, const struct dv_json *run)
 static enum dv_status add_runs(
     struct dv_store *store, const char *job_id, struct dv_buffer *buffer, struct dv_error *reterr)
 {
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *list = NULL;
-    enum dv_status status;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *runs = NULL;
+    enum dv_status status = dv_runs_all(store, job_id, &runs, reterr);
 
-    do {
-        DV_CLEANUP(dv_json_unrefp) struct dv_json *before = list;
-        const struct dv_page page = {
-            .limit = PAGE_SIZE, .cursor = dv_json_get_string(before, "next_cursor", NULL)};
-        list = NULL;
-        status = dv_runs_list(store, job_id, &page, &list, reterr);
-        const struct dv_json *items = dv_json_get(list, "items");
-        for (size_t i = 0; i < dv_json_count(items); i++) {
-            add_run(buffer, dv_json_at(items, i));
-        }
-    } while (status == DV_OK && dv_json_get_string(list, "next_cursor", NULL));
+    for (size_t i = 0; i < dv_json_count(runs); i++) {
+        add_run(buffer, dv_json_at(runs, i));
+    }
     return status;
 }
 

@@ -36,8 +36,10 @@
 #define LOOK_INTERVAL_MS 5000 /* for what changed without anyone saying so */
 #define STOP_SECONDS 10u      /* what cannot be written down by then is recovered */
 #define RUNNING_JOBS_MAX 64u
+#define JOBS_TO_END_MAX 1u /* beside those: of one that waited, what it has trained is kept */
+#define TRAININGS_MAX (RUNNING_JOBS_MAX + JOBS_TO_END_MAX)
 #define INTAKES_MAX 1u
-#define ERRANDS_MAX (RUNNING_JOBS_MAX + INTAKES_MAX)
+#define ERRANDS_MAX (TRAININGS_MAX + INTAKES_MAX)
 #define CHILDREN_MAX (2 * ERRANDS_MAX) /* each may have a helper beside its own */
 #define OWN_FDS 2
 
@@ -55,7 +57,7 @@ struct dv_supervisor {
     const char *jobs_since; /* NULL: whatever waits */
     int wake_fd;
 
-    struct dv_errand *trainings[RUNNING_JOBS_MAX];
+    struct dv_errand *trainings[TRAININGS_MAX];
     size_t training_count;
     struct dv_errand *intakes[INTAKES_MAX];
     size_t intake_count;
@@ -262,10 +264,11 @@ static void find_room(
 
 static enum dv_status claim(struct dv_supervisor *supervisor, struct dv_error *reterr)
 {
-    while (supervisor->training_count < supervisor->running_jobs_max) {
+    while (supervisor->training_count < supervisor->running_jobs_max + JOBS_TO_END_MAX) {
         struct dv_json *row = NULL;
-        enum dv_status status = dv_jobs_claim(
-            supervisor->context.store, supervisor->jobs_since, &row, reterr);
+        bool has_room = supervisor->training_count < supervisor->running_jobs_max;
+        enum dv_status status = dv_jobs_claim(supervisor->context.store,
+            has_room ? supervisor->jobs_since : DV_JOBS_TO_END, &row, reterr);
         if (status != DV_OK) {
             return status == DV_NOT_FOUND ? DV_OK : status;
         }

@@ -111,6 +111,14 @@ static void drop_publication(struct dv_training *training)
     }
 }
 
+/* What the worker left is of no use to the next attempt either. */
+static void forget_result(struct dv_training *training)
+{
+    drop_publication(training);
+    enum dv_status removed = dv_folder_remove(training->folder->result, NULL);
+    (void)removed; /* a result without its model is found out */
+}
+
 /*
  * Take what is being published out of the registry, unless a row of a version speaks of it. It is
  * hidden where the next server looks for what this one did not come to remove.
@@ -282,9 +290,7 @@ void dv_training_publish(struct dv_training *training)
             training->is_partial ? folder->partial_model : folder->model, &error);
     }
     if (status == DV_NOT_FOUND || status == DV_CORRUPT || status == DV_INVALID) {
-        drop_publication(training); /* of no use to the next attempt either */
-        enum dv_status removed = dv_folder_remove(folder->result, NULL);
-        (void)removed;
+        forget_result(training);
     }
     if (status != DV_OK && training->is_partial) {
         cancel_without_model(training, error.text);
@@ -343,6 +349,7 @@ void dv_training_end(struct dv_training *training)
         tidy(training);
     } else if (status == DV_INVALID && ending->kind != DV_ENDING_FAILED) {
         withdraw(training);
+        forget_result(training);
         dv_training_fail(training, DV_FAILURE_ERROR, error.text);
         return;
     } else {

@@ -54,12 +54,16 @@ DV_MUST_CHECK enum dv_status dv_jobs_list(struct dv_store *store,
 
 /*
  * Ask for its end: a pending one is `cancelled` at once (its model `draft`), a running one gets
- * cancel_requested, one that is over stays as it is. The row as it then is.
+ * cancel_requested, one that is over stays as it is. So does a pending one that may have trained
+ * what no version of its model holds: who claims it makes a model of that. The row as it then is.
  */
 DV_MUST_CHECK enum dv_status dv_jobs_request_cancel(struct dv_store *store, const char *id,
     struct dv_json **ret_row, struct dv_error *reterr);
 
-/* Back into the queue: of a failed or cancelled one, and of a pending one (queued_at is now). */
+/*
+ * Back into the queue: of a failed or cancelled one, and of a pending one (queued_at is now, and
+ * nobody wants its end any more).
+ */
 DV_MUST_CHECK enum dv_status dv_jobs_resume(struct dv_store *store, const char *id,
     struct dv_json **ret_row, struct dv_error *reterr);
 
@@ -68,8 +72,9 @@ DV_MUST_CHECK enum dv_status dv_jobs_resume(struct dv_store *store, const char *
 /*
  * Take the pending job of highest priority that was queued first, and not before `queued_since`
  * (NULL: whenever): running, ours, fence raised; its model `training`. One that is to be cancelled
- * comes first and in any case. DV_NOT_FOUND: none waits.
+ * comes first and in any case; DV_JOBS_TO_END: only such a one. DV_NOT_FOUND: none waits.
  */
+#define DV_JOBS_TO_END "9999-12-31T23:59:59.999Z"
 DV_MUST_CHECK enum dv_status dv_jobs_claim(struct dv_store *store, const char *queued_since,
     struct dv_json **ret_row, struct dv_error *reterr);
 

@@ -28,6 +28,16 @@ enum dv_status dv_runs_list(struct dv_store *store, const char *job_id, const st
     return dv_list_run(store, &list, page, ret_list, reterr);
 }
 
+enum dv_status dv_runs_all(struct dv_store *store, const char *job_id, struct dv_json **ret_rows,
+    struct dv_error *reterr)
+{
+    const struct dv_sql_value values[] = {dv_sql_text(job_id), dv_sql_integer(DV_RUNS_MAX)};
+
+    return dv_store_read(store,
+        "SELECT * FROM training_runs WHERE job_id = $1 ORDER BY iteration LIMIT $2", values,
+        DV_ARRAY_SIZE(values), ret_rows, reterr);
+}
+
 enum dv_status dv_runs_restarts(struct dv_store *store, const char *job_id,
     struct dv_json **ret_rows, struct dv_error *reterr)
 {

@@ -17,6 +17,11 @@
 DV_MUST_CHECK enum dv_status dv_runs_list(struct dv_store *store, const char *job_id,
     const struct dv_page *page, struct dv_json **ret_list, struct dv_error *reterr);
 
+/* All of them in that order, an array; a job has at most so many. */
+#define DV_RUNS_MAX 10000
+DV_MUST_CHECK enum dv_status dv_runs_all(struct dv_store *store, const char *job_id,
+    struct dv_json **ret_rows, struct dv_error *reterr);
+
 /*
  * What the worker of the running job says of a candidate (train/worker.h), with an event "run" where
  * its status is another than before. Saying it again changes nothing.

@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -122,6 +123,18 @@ class Server:
         body = b"".join(parts) + content + f"\r\n--{boundary}--\r\n".encode()
         return self.call("POST", "/api/datasets", raw=body,
                          headers={"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+    def sql(self, *statements):
+        """Behind its back."""
+        if self.database:
+            for statement in statements:
+                subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", self.database, "-c", statement], check=True)
+            return
+        connection = sqlite3.connect(self.data / "dv.db")
+        with connection:
+            for statement in statements:
+                connection.execute(statement)
+        connection.close()
 
     def fsck(self):
         """What `dv doctor --fsck` says of the data folder, with the server or without it."""

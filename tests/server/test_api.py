@@ -239,6 +239,15 @@ class Api(unittest.TestCase):
         self.assertEqual(metrics["accuracy"], self.model["accuracy"])
         self.assertEqual(len(metrics["per_class"]), 3)
 
+    def test_a_long_search_is_shown_whole(self):
+        made_up = ", ".join(f"('{uuid.uuid4()}', '{self.done['id']}', {iteration}, 'completed', '2026-01-31T12:00:00.000Z')"
+                            for iteration in range(2, 1001))
+        self.addCleanup(self.server.sql, "DELETE FROM training_runs WHERE iteration > 1")
+        self.server.sql(f"INSERT INTO training_runs (id, job_id, iteration, status, created_at) VALUES {made_up}")
+        for path, member in ((f"/api/jobs/{self.done['id']}", "runs"), (f"/api/models/{self.model['id']}/metrics", "iterations")):
+            shown = self.call("GET", path, 200)[member]
+            self.assertEqual([run["iteration"] for run in shown], list(range(1, 1001)), path)
+
     def test_wrong_jobs_are_refused_with_a_pointer(self):
         good = {"dataset_id": self.dataset["id"]}
         cases = [({}, "/dataset_id"), ({**good, "epochs": 3}, "/epochs"),
@@ -398,6 +407,14 @@ class Api(unittest.TestCase):
         self.assertIn(b"import torch", self.call("GET", f"{path}?format=py", 200).body)
         self.call("GET", f"{path}?format=exe", 422)
         self.call("GET", f"{path}?format=onnx", 422)
+
+    def test_a_download_has_the_models_name_in_whole_characters(self):
+        path = f"/api/models/{self.model['id']}"
+        self.addCleanup(self.call, "PATCH", f"{path}/name", 200, body={"name": self.model["name"]})
+        self.call("PATCH", f"{path}/name", 200, body={"name": "x" + "\u00e4" * 80})
+        disposition = self.call("GET", f"{path}/download?format=py", 200).headers["Content-Disposition"]
+        name = urllib.parse.unquote(disposition.partition("filename*=UTF-8''")[2], errors="strict")
+        self.assertEqual(name, "x" + "\u00e4" * 49 + ".py")
 
     def test_a_model_is_renamed_and_described(self):
         path = f"/api/models/{self.model['id']}"
