@@ -313,6 +313,16 @@ static bool is_same(const struct dv_json *a, const struct dv_json *b)
     return dv_text_equal(text_a, text_b);
 }
 
+/* A list tells all of a job but its result. */
+static enum dv_status get_whole(struct dv_session *session, const struct dv_json *row,
+    struct dv_json **ret_row, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep)
+    char *path = dv_strprintf("/api/jobs/%s", dv_json_get_string(row, "id", ""));
+
+    return dv_session_call(session, "GET", path, NULL, ret_row, reterr);
+}
+
 /* The newest job with exactly this spec. DV_NOT_FOUND: there is none. */
 static enum dv_status find_job(struct dv_session *session, const struct dv_job_spec *spec,
     struct dv_json **ret_row, struct dv_error *reterr)
@@ -327,10 +337,9 @@ static enum dv_status find_job(struct dv_session *session, const struct dv_job_s
         return status;
     }
     for (size_t i = 0; i < dv_json_count(rows); i++) {
-        struct dv_json *row = dv_json_at(rows, i);
+        const struct dv_json *row = dv_json_at(rows, i);
         if (is_same(dv_json_get(row, "spec"), wanted)) {
-            *ret_row = dv_json_ref(row);
-            return DV_OK;
+            return get_whole(session, row, ret_row, reterr);
         }
     }
     return dv_fail(reterr, DV_NOT_FOUND, "no job with these arguments is there yet");

@@ -43,9 +43,18 @@ DV_MUST_CHECK enum dv_status dv_job_move_model(struct dv_store *store, const cha
 DV_MUST_CHECK enum dv_status dv_job_settle_model(
     struct dv_store *store, const char *model_id, const char *from, struct dv_error *reterr);
 
-/* A row with the name of its model, so that a list of jobs says what each is about. */
-#define DV_JOB_COLUMNS                                                                             \
-    "jobs.*, (SELECT name FROM models WHERE models.id = jobs.model_id) AS model_name"
+/*
+ * A row with the name of its model, so that a list of jobs says what each is about. The result is of
+ * a job, not of a list of them: with a matrix and a history in it, it may have megabytes.
+ */
+#define DV_JOB_LIST_COLUMNS                                                                        \
+    "id, kind, status, model_id, dataset_id, strategy, device, spec, priority, seed, "              \
+    "timeout_seconds, max_restarts, restarts, thread_count, owner, fence, cancel_requested, "       \
+    "progress, iteration, epoch, epochs, accuracy, best_accuracy, eta_seconds, "                    \
+    "images_per_second, hyperparameters, error, failure_reason, queued_at, started_at, "            \
+    "finished_at, created_at, updated_at, "                                                         \
+    "(SELECT name FROM models WHERE models.id = jobs.model_id) AS model_name"
+#define DV_JOB_COLUMNS DV_JOB_LIST_COLUMNS ", result"
 
 /* Within: one row. */
 DV_MUST_CHECK enum dv_status dv_job_get_within(

@@ -40,8 +40,11 @@ enum dv_status dv_jobs_get(
 enum dv_status dv_jobs_list(struct dv_store *store, const struct dv_job_filter *filter,
     const struct dv_page *page, struct dv_json **ret_list, struct dv_error *reterr)
 {
-    struct dv_list list = {
-        .columns = DV_JOB_COLUMNS, .from = "jobs", .sorts = sorts, .id = "id", .default_sort = "-created_at"};
+    struct dv_list list = {.columns = DV_JOB_LIST_COLUMNS,
+        .from = "jobs",
+        .sorts = sorts,
+        .id = "id",
+        .default_sort = "-created_at"};
 
     dv_list_add(&list, "status = $$", dv_sql_text(filter->status));
     dv_list_add(&list, "dataset_id = $$", dv_sql_text(filter->dataset_id));

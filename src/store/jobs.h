@@ -48,6 +48,8 @@ DV_MUST_CHECK enum dv_status dv_jobs_create(struct dv_store *store, const struct
     struct dv_json **ret_row, struct dv_error *reterr);
 DV_MUST_CHECK enum dv_status dv_jobs_get(struct dv_store *store, const char *id,
     struct dv_json **ret_row, struct dv_error *reterr);
+
+/* Of each all but its result, which may be large. */
 DV_MUST_CHECK enum dv_status dv_jobs_list(struct dv_store *store,
     const struct dv_job_filter *filter, const struct dv_page *page, struct dv_json **ret_list,
     struct dv_error *reterr);

@@ -408,6 +408,30 @@ static void a_cancelled_job_is_gone_on_with(void **state)
     dv_json_unref(result);
 }
 
+static void a_list_of_jobs_leaves_their_results_out(void **state)
+{
+    struct job job;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *result = make_result();
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *list = NULL;
+    const struct dv_page page = {.limit = 10};
+
+    (void)state;
+    make_job(&job, 909);
+    claim(&job);
+    ok(dv_jobs_complete(store, job.id, job.fence, result, "models/l/versions/1", &error));
+    ok(dv_jobs_get(store, job.id, &row, &error));
+    const struct dv_job_filter filter = {.model_id = job.model};
+    ok(dv_jobs_list(store, &filter, &page, &list, &error));
+    const struct dv_json *items = dv_json_get(list, "items");
+    assert_int_equal(dv_json_count(items), 1);
+    assert_true(dv_json_is_object(dv_json_get(row, "result")));
+    dv_json_remove(row, "result");
+    DV_CLEANUP(dv_freep) char *expected = dv_json_print_canonical(row);
+    DV_CLEANUP(dv_freep) char *listed = dv_json_print_canonical(dv_json_at(items, 0));
+    assert_string_equal(listed, expected);
+}
+
 /* Its files are there still, and a person may call it. */
 static void a_model_keeps_what_an_earlier_attempt_made(void **state)
 {
@@ -848,6 +872,7 @@ int main(void)
         cmocka_unit_test(a_queue_that_is_full_is_said_to_be),
         cmocka_unit_test(an_older_fence_is_refused),
         cmocka_unit_test(a_cancelled_job_is_gone_on_with),
+        cmocka_unit_test(a_list_of_jobs_leaves_their_results_out),
         cmocka_unit_test(a_model_keeps_what_an_earlier_attempt_made),
         cmocka_unit_test(one_that_waits_after_a_death_is_cancelled_by_its_claimer),
         cmocka_unit_test(a_model_says_why_its_job_failed),
