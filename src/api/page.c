@@ -55,9 +55,6 @@ static void reply_embedded(
         .type = embedded->type,
         .etag = tag};
 
-    dv_http_reply_header(request, "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
     dv_http_reply_asset(request, &asset);
 }
 

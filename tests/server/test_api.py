@@ -441,7 +441,8 @@ class Api(unittest.TestCase):
     def test_the_page_is_served_to_anyone_and_runs_no_foreign_script(self):
         page = self.server.call("GET", "/", token=False)
         self.assertEqual(page.status, 200)
-        self.assertIn("script-src 'self'", page.headers["Content-Security-Policy"])
+        for directive in ("script-src 'self'", "require-trusted-types-for 'script'"):
+            self.assertIn(directive, page.headers["Content-Security-Policy"])
         for asset in re.findall(rb'(?:href|src)="(/assets/[^"]+)"', page.body):
             self.assertEqual(self.server.call("GET", asset.decode(), token=False).status, 200)
         self.assertIn(self.server.call("GET", "/assets/../dv.db", token=False).status, (400, 404))
