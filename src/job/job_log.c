@@ -136,17 +136,30 @@ static bool has_credit(struct dv_job_log *log)
     return true;
 }
 
+static const char *find_word(
+    const char *const *words, size_t count, const char *word, const char *fallback)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (dv_text_equal(words[i], word)) {
+            return words[i];
+        }
+    }
+    return fallback;
+}
+
 /* The constant that equals `level`; what a child calls otherwise is "info". */
 static const char *known_level(const char *level)
 {
     static const char *const levels[] = {"error", "warning", "info", "debug"};
 
-    for (size_t i = 0; i < DV_ARRAY_SIZE(levels); i++) {
-        if (dv_text_equal(levels[i], level)) {
-            return levels[i];
-        }
-    }
-    return "info";
+    return find_word(levels, DV_ARRAY_SIZE(levels), level, "info");
+}
+
+static const char *known_source(const char *source)
+{
+    static const char *const sources[] = {"worker", "output", "llm"};
+
+    return find_word(sources, DV_ARRAY_SIZE(sources), source, "worker");
 }
 
 void dv_job_log_add(struct dv_job_log *log, const char *level, const char *source, const char *text)
@@ -154,7 +167,7 @@ void dv_job_log_add(struct dv_job_log *log, const char *level, const char *sourc
     assert(log);
     assert(text);
     if (has_credit(log)) {
-        keep(log, known_level(level), dv_text_equal(source, "output") ? "output" : "worker", text);
+        keep(log, known_level(level), known_source(source), text);
     } else {
         log->omitted++;
     }

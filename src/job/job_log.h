@@ -21,7 +21,10 @@ struct dv_job_log *dv_job_log_create(struct dv_job_context *context, const char 
 /* What was not flushed is lost. NULL is fine; returns NULL. */
 struct dv_job_log *dv_job_log_destroy(struct dv_job_log *log);
 
-/* A line of the child: `source` is "worker" or "output". Text that is no UTF-8 is made so. */
+/*
+ * A line of a child: `source` is "worker", "output" (what that printed) or "llm". Text that is no
+ * UTF-8 is made so.
+ */
 void dv_job_log_add(
     struct dv_job_log *log, const char *level, const char *source, const char *text);
 

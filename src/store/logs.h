@@ -14,7 +14,7 @@
 
 struct dv_log_line {
     const char *level;  /* "error", "warning", "info", "debug" */
-    const char *source; /* "worker", "output" (what it printed), "server" */
+    const char *source; /* "worker", "output" (what it printed), "llm", "server" */
     const char *text;
 };
 

@@ -102,6 +102,16 @@ class Questions(Case):
         self.assertEqual(self.endpoint.requests[0]["headers"]["Authorization"], f"Bearer {KEY}")
         wait_for(lambda: not server.children())
 
+    def test_what_dv_llm_prints_is_its_own_and_not_the_workers(self):
+        self.program = self.folder / "printing"
+        self.program.write_text(f'#!/bin/sh\n[ "$1" = llm ] && echo a word\nexec {type(self).program} "$@"\n')
+        self.program.chmod(0o755)
+        server = self.serve([good({"n": 1})], [["ask", 16, QUESTION], ["hear", 16], END])
+        job = self.queue(server)
+        self.complete(server, job)
+        lines = server.ask("list_logs", id=job)["items"]
+        self.assertEqual([line["source"] for line in lines if line["text"] == "a word"], ["llm"])
+
     def test_a_number_that_has_its_answer_is_not_asked_again(self):
         steps = [["ask", 16, QUESTION], ["hear", 16], ["die", "SIGKILL", 1], ["ask", 16, QUESTION], ["hear", 16], END]
         server = self.serve([good({"n": 1}), good({"n": 2})], steps)
