@@ -96,16 +96,19 @@ const char *dv_api_id(struct dv_http_request *request, const char *noun);
 /* limit, cursor and sort; false and a 422 when they are wrong. */
 bool dv_api_page(struct dv_http_request *request, struct dv_page *ret_page);
 
+/* What a person keeps beside a data set or a model. */
+#define DV_API_METADATA_SIZE_MAX 16384u
+
 /* A member of a JSON body that may be there. */
 enum dv_api_type { DV_API_TEXT, DV_API_NAME, DV_API_OBJECT };
 struct dv_api_field {
     const char *name;
     enum dv_api_type type;
-    size_t size_max;             /* of a text, in bytes */
+    size_t size_max;             /* in bytes; of an object as JSON */
     const char *const *words;    /* of a choice; NULL at the end; NULL: any text */
 };
 
-/* All members are known and of their type; false and a 422 that names every one that is not. */
+/* All members are known and of their type; false and a 422 that names those that are not. */
 bool dv_api_check_body(
     struct dv_http_request *request, const struct dv_api_field *fields, size_t count);
 

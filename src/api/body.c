@@ -8,7 +8,8 @@
 
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX 500
-#define POINTER_SIZE_MAX 200u
+#define NAME_SIZE_SHOWN 200u /* of a member in a pointer */
+#define ERRORS_MAX 16u       /* told of one body: who sent more has sent something else */
 
 /* --- Path and query --------------------------------------------------------------------------- */
 
@@ -111,21 +112,35 @@ bool dv_api_check_query_id(struct dv_http_request *request, const char *name)
 
 /* --- Bodies ----------------------------------------------------------------------------------- */
 
-/* What is wrong with this text; NULL: nothing; else the caller's. */
+/* What is wrong with this text; NULL: nothing; else the caller's. So with those that follow. */
+static char *judge_size(const struct dv_api_field *field, const char *text)
+{
+    return strlen(text) <= field->size_max
+               ? NULL
+               : dv_strprintf("%s has %zu bytes, %zu are the most", field->name, strlen(text),
+                     field->size_max);
+}
+
 static char *judge_text(const struct dv_api_field *field, const char *text)
 {
     if (field->type == DV_API_NAME && text[strspn(text, " \t\r\n")] == '\0') {
         return dv_strprintf("%s must not be empty", field->name);
     }
-    if (strlen(text) > field->size_max) {
-        return dv_strprintf("%s has %zu bytes, %zu are the most", field->name, strlen(text),
-            field->size_max);
-    }
     if (field->words && !is_one_of(field->words, text)) {
         DV_CLEANUP(dv_freep) char *legal = list_words(field->words);
         return dv_strprintf("%s must be %s", field->name, legal);
     }
-    return NULL;
+    return judge_size(field, text);
+}
+
+/* Rows that hold one are listed by the hundreds: its size counts as it is stored. */
+static char *judge_object(const struct dv_api_field *field, const struct dv_json *value)
+{
+    if (!dv_json_is_object(value)) {
+        return dv_strprintf("%s must be an object, found %s", field->name, dv_json_type_name(value));
+    }
+    DV_CLEANUP(dv_freep) char *text = dv_json_print(value);
+    return judge_size(field, text);
 }
 
 static char *judge_member(const struct dv_api_field *fields, size_t count, const char *name,
@@ -137,9 +152,7 @@ static char *judge_member(const struct dv_api_field *fields, size_t count, const
             continue;
         }
         if (field->type == DV_API_OBJECT) {
-            return dv_json_is_object(value) ? NULL
-                                            : dv_strprintf("%s must be an object, found %s", name,
-                                                  dv_json_type_name(value));
+            return judge_object(field, value);
         }
         if (!dv_json_is_string(value)) {
             return dv_strprintf("%s must be a string, found %s", name, dv_json_type_name(value));
@@ -152,11 +165,13 @@ static char *judge_member(const struct dv_api_field *fields, size_t count, const
 /* RFC 6901, cut where a name is absurdly long. */
 static char *make_pointer(const char *name)
 {
-    char *pointer = dv_alloc(2 * POINTER_SIZE_MAX + 4);
+    DV_CLEANUP(dv_freep) char *shown = dv_strdup(name);
     size_t size = 0;
 
+    (void)dv_text_clip(shown, NAME_SIZE_SHOWN);
+    char *pointer = dv_alloc(2 * strlen(shown) + 2);
     pointer[size++] = '/';
-    for (const char *c = name; *c && size < 2 * POINTER_SIZE_MAX; c++) {
+    for (const char *c = shown; *c; c++) {
         if (*c == '~' || *c == '/') {
             pointer[size++] = '~';
             pointer[size++] = *c == '~' ? '0' : '1';
@@ -201,7 +216,8 @@ bool dv_api_check_body(
         dv_api_refuse(request, 422, "", "the body must be an object");
         return false;
     }
-    for (void *i = dv_json_first(body); i; i = dv_json_next(body, i)) {
+    for (void *i = dv_json_first(body); i && dv_json_count(errors) < ERRORS_MAX;
+         i = dv_json_next(body, i)) {
         DV_CLEANUP(dv_freep)
         char *wrong = judge_member(fields, count, dv_json_key(i), dv_json_value(i));
         if (wrong) {

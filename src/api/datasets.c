@@ -27,7 +27,7 @@ static const struct dv_api_field fields[] = {
     {"description", DV_API_TEXT, 10000, NULL},
     {"domain", DV_API_TEXT, 20, domains},
     {"task", DV_API_TEXT, 20, tasks},
-    {"metadata", DV_API_OBJECT, 0, NULL},
+    {"metadata", DV_API_OBJECT, DV_API_METADATA_SIZE_MAX, NULL},
 };
 
 enum { FIELD_NAME, FIELD_TEXT_COUNT = 4 };
@@ -176,7 +176,7 @@ static bool check_fields(struct dv_http_request *request)
             field = dv_text_equal(fields[f].name, name) ? &fields[f] : field;
         }
         if (!field) {
-            DV_CLEANUP(dv_freep) char *message = dv_strprintf("there is no field '%.100s'", name);
+            DV_CLEANUP(dv_freep) char *message = dv_strprintf("there is no field '%s'", name);
             dv_api_refuse(request, 422, "", message);
             return false;
         }

@@ -12,7 +12,7 @@ static const char *const statuses[] = {
 static const struct dv_api_field fields[] = {
     {"name", DV_API_NAME, 200, NULL},
     {"description", DV_API_TEXT, 10000, NULL},
-    {"metadata", DV_API_OBJECT, 0, NULL},
+    {"metadata", DV_API_OBJECT, DV_API_METADATA_SIZE_MAX, NULL},
 };
 
 enum { FIELD_NAME };

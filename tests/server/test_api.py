@@ -151,6 +151,10 @@ class Api(unittest.TestCase):
         self.assertEqual(upload(b"x", "").status, 422)
         self.assertEqual(upload(b"x", "n" * 201).status, 422)
         self.assertEqual(upload(b"x", "n", colour="red").status, 422)
+        for count in (40, 60, 120):
+            for before in ("", "a", "aa"):
+                name = before + "é" * count
+                self.assertIn(name, upload(b"x", "n", **{name: "red"}).json["detail"])
         self.assertEqual(self.server.call("POST", "/api/datasets", body={"name": "x"}).status, 415)
 
     def test_a_data_set_is_changed_by_name_and_field(self):
@@ -163,6 +167,15 @@ class Api(unittest.TestCase):
         self.assertEqual(self.call("PATCH", f"{path}/name", 200, body={"name": "新しい"})["name"], "新しい")
         problem = self.call("PUT", path, 422, body={"name": 5, "colour": "red", "metadata": []})
         self.assertEqual(set(self.pointers(problem)), {"/name", "/colour", "/metadata"})
+        for before in ("", "a", "aa", "aaa"):
+            name = before + "😀" * 300
+            [pointer] = self.pointers(self.call("PUT", path, 422, body={name: 1}))
+            self.assertTrue(pointer and f"/{name}".startswith(pointer), pointer)
+        flood = self.call("PUT", path, 422, body={f"colour {i}": 1 for i in range(50000)})
+        self.assertLess(len(json.dumps(flood)), 10000)
+        self.call("PUT", path, 200, body={"metadata": {"a": "x" * 16000}})
+        problem = self.call("PUT", path, 422, body={"metadata": {"a": "x" * 16384}})
+        self.assertEqual(self.pointers(problem), ["/metadata"])
         self.call("PATCH", f"{path}/name", 422, body={})
         self.call("PATCH", f"{path}/name", 422, body={"name": "  "})
         self.call("PUT", path, 422, body=[1, 2])
