@@ -303,6 +303,65 @@ static void the_default_is_trained_again_unless_another_is_better_by_a_standard_
     assert_null(dv_search_state_to_retrain(&search, 100));
 }
 
+static void a_rival_has_trained_on_a_schedule_of_the_same_kind(void **state)
+{
+    struct dv_candidate candidates[] = {
+        completed(1, DV_OPERATOR_DEFAULT, 0.70, 10),
+        completed(2, DV_OPERATOR_IMPROVE, 0.60, 20),
+        completed(3, DV_OPERATOR_DRAFT, 0.80, 15),
+        completed(4, DV_OPERATOR_RETRAIN, 0.92, 15),
+        completed(5, DV_OPERATOR_RETRAIN, 0.90, 10),
+    };
+    struct dv_search_state search = {.candidates = candidates,
+        .plan = {.slots = 5, .retrains = 2, .epochs = 9, .screening_epochs = 3}};
+
+    (void)state;
+    candidates[1].parents[0] = 1;
+    candidates[3].parents[0] = 3;
+    candidates[4].parents[0] = 1;
+    search.count = 1;
+    assert_null(dv_search_state_rival(&search, &candidates[0]));
+    search.count = 3;
+    assert_int_equal(dv_search_state_rival(&search, &candidates[1])->iteration, 1);
+    assert_int_equal(dv_search_state_rival(&search, &candidates[2])->iteration, 1);
+    candidates[0].status = DV_CANDIDATE_FAILED;
+    assert_int_equal(dv_search_state_rival(&search, &candidates[2])->iteration, 2);
+    search.count = 4; /* its parent had a third of its time */
+    assert_null(dv_search_state_rival(&search, &candidates[3]));
+    search.count = 5;
+    assert_int_equal(dv_search_state_rival(&search, &candidates[4])->iteration, 4);
+    search.plan.retrains = 0; /* nothing is screened */
+    search.count = 4;
+    assert_int_equal(dv_search_state_rival(&search, &candidates[3])->iteration, 3);
+}
+
+static void a_verdict_is_more_than_chance_at_a_hundred_percent_too(void **state)
+{
+    /* clang-format off */
+    static const struct {
+        double accuracy, other;
+        uint64_t count;
+        enum dv_verdict verdict;
+    } cases[] = {
+        {0.80, 0.80, 200, DV_VERDICT_TIE},
+        {0.86, 0.80, 200, DV_VERDICT_TIE},
+        {0.92, 0.80, 200, DV_VERDICT_BETTER},
+        {0.80, 0.92, 200, DV_VERDICT_WORSE},
+        {0.81, 0.80, 100000, DV_VERDICT_BETTER},
+        {1.0, 0.995, 200, DV_VERDICT_TIE}, /* one picture */
+        {0.995, 1.0, 200, DV_VERDICT_TIE},
+        {1.0, 0.95, 200, DV_VERDICT_BETTER},
+        {1.0, 1.0, 200, DV_VERDICT_TIE},
+    };
+    /* clang-format on */
+
+    (void)state;
+    for (size_t i = 0; i < DV_ARRAY_SIZE(cases); i++) {
+        assert_int_equal(dv_verdict_between(cases[i].accuracy, cases[i].other, cases[i].count),
+            cases[i].verdict);
+    }
+}
+
 /* --- Space, mutation, proposer ------------------------------------------------------------- */
 
 static void what_the_space_writes_it_reads_back(void **state)
@@ -617,6 +676,8 @@ int main(void)
         BENCH_TEST(a_journal_that_contradicts_itself_is_corrupt),
         cmocka_unit_test(the_default_is_trained_again_unless_another_is_better_by_a_standard_error),
         cmocka_unit_test(choice_is_by_accuracy_then_cost_and_among_whole_runs_where_there_are_such),
+        cmocka_unit_test(a_rival_has_trained_on_a_schedule_of_the_same_kind),
+        cmocka_unit_test(a_verdict_is_more_than_chance_at_a_hundred_percent_too),
         BENCH_TEST(what_the_space_writes_it_reads_back),
         BENCH_TEST(a_mutation_changes_the_network_and_says_how),
         BENCH_TEST(what_was_learned_is_worth_more_than_drawing_at_random),

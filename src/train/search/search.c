@@ -50,11 +50,6 @@ double dv_search_seconds_left(const struct dv_search *search)
     return limit > 0.0 ? TIME_SHARE * limit - dv_search_elapsed(search) : INFINITY;
 }
 
-double dv_search_deviation(const struct dv_search *search, double accuracy)
-{
-    return dv_accuracy_deviation(accuracy, search->val_count);
-}
-
 void dv_search_log(const struct dv_search *search, enum dv_log_level level, const char *format, ...)
 {
     const struct dv_train_callbacks *callbacks = &search->task->options->callbacks;

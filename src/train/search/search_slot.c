@@ -173,7 +173,6 @@ static struct dv_search_history make_history(const struct dv_search *search)
 {
     const struct dv_candidate *best = dv_search_state_best(&search->state);
     uint32_t count = search->state.count;
-
     bool is_under_way = count > 0 && !search->state.notes[count - 1].is_judged;
 
     count -= is_under_way;
@@ -185,7 +184,7 @@ static struct dv_search_history make_history(const struct dv_search *search)
         .defaults = search->options->hyperparameters,
         .default_arch = search->default_arch,
         .target_accuracy = search->task->job->target_accuracy,
-        .deviation = best ? dv_search_deviation(search, best->val_accuracy) : 0.0,
+        .deviation = best ? dv_accuracy_deviation(best->val_accuracy, search->val_count) : 0.0,
         .seed = search->task->job->seed};
 }
 

@@ -369,6 +369,28 @@ const struct dv_candidate *dv_search_state_best_whole(const struct dv_search_sta
     return find_best(state, true);
 }
 
+const struct dv_candidate *dv_search_state_rival(
+    const struct dv_search_state *state, const struct dv_candidate *candidate)
+{
+    const struct dv_candidate *rival = NULL;
+
+    assert(candidate);
+    for (uint32_t i = 0; i < state->count; i++) {
+        const struct dv_candidate *other = &state->candidates[i];
+        if (other->iteration == candidate->iteration || other->status != DV_CANDIDATE_COMPLETED ||
+            is_whole(state, other) != is_whole(state, candidate)) {
+            continue;
+        }
+        if (other->iteration == candidate->parents[0]) {
+            return other;
+        }
+        if (!rival || dv_candidate_is_better(other, rival)) {
+            rival = other;
+        }
+    }
+    return rival;
+}
+
 const struct dv_candidate *dv_search_state_final(const struct dv_search_state *state)
 {
     bool has_retrained = false;
@@ -406,11 +428,6 @@ static const struct dv_candidate *best_screened(const struct dv_search_state *st
         }
     }
     return best;
-}
-
-double dv_accuracy_deviation(double accuracy, uint64_t count)
-{
-    return sqrt(fmax(0.0, accuracy * (1.0 - accuracy)) / (double)count);
 }
 
 const struct dv_candidate *dv_search_state_to_retrain(

@@ -92,6 +92,14 @@ const struct dv_candidate *dv_search_state_best(const struct dv_search_state *st
 const struct dv_candidate *dv_search_state_best_whole(const struct dv_search_state *state);
 
 /*
+ * Whom a candidate is compared with: its first parent, or else the best. Only one on a schedule of
+ * the same kind will do: a short one shows less of what a network is worth than a whole one. NULL:
+ * there is none yet.
+ */
+const struct dv_candidate *dv_search_state_rival(
+    const struct dv_search_state *state, const struct dv_candidate *candidate);
+
+/*
  * What the search would end with now. Once something was trained again it is one of the whole ones:
  * the highest of many screened figures owes more to luck. A search that ends because a candidate
  * reached the target ends with that.
@@ -106,9 +114,6 @@ const struct dv_candidate *dv_search_state_final(const struct dv_search_state *s
  */
 const struct dv_candidate *dv_search_state_to_retrain(
     const struct dv_search_state *state, uint64_t val_count);
-
-/* Standard error of an accuracy that was measured on so many pictures; not finite: of none. */
-double dv_accuracy_deviation(double accuracy, uint64_t count);
 
 /* Is `a` rather to be taken than `b`? Both completed. A total order: who lost once has lost. */
 bool dv_candidate_is_better(const struct dv_candidate *a, const struct dv_candidate *b);

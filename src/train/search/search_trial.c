@@ -149,22 +149,11 @@ enum dv_status dv_search_blame(struct dv_search *search, struct dv_error *reterr
 
 static enum dv_verdict judge(const struct dv_search *search, const struct dv_candidate *candidate)
 {
-    const struct dv_search_state *state = &search->state;
-    uint32_t parent = candidate->parents[0];
-    const struct dv_candidate *other = dv_search_state_best(state);
+    const struct dv_candidate *rival = dv_search_state_rival(&search->state, candidate);
 
-    if (parent > 0 && state->candidates[parent - 1].status == DV_CANDIDATE_COMPLETED) {
-        other = &state->candidates[parent - 1];
-    }
-    if (!other) {
-        return DV_VERDICT_FIRST;
-    }
-    double gain = candidate->val_accuracy - other->val_accuracy;
-    double better = fmax(candidate->val_accuracy, other->val_accuracy);
-    if (fabs(gain) < 2.0 * sqrt(2.0) * dv_search_deviation(search, better) || gain == 0.0) {
-        return DV_VERDICT_TIE;
-    }
-    return gain > 0.0 ? DV_VERDICT_BETTER : DV_VERDICT_WORSE;
+    return rival
+               ? dv_verdict_between(candidate->val_accuracy, rival->val_accuracy, search->val_count)
+               : DV_VERDICT_FIRST;
 }
 
 static enum dv_status write_verdict(struct dv_search *search, const struct dv_candidate *judged,
