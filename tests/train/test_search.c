@@ -688,6 +688,35 @@ static void a_candidate_that_kills_two_workers_is_given_up(void **state)
     finish(&search, result);
 }
 
+static void one_that_kills_two_workers_when_it_is_measured_is_given_up(void **state)
+{
+    struct search search;
+    bool is_judged = false;
+
+    (void)state;
+    make_search(&search);
+    for (uint64_t after = 1; !is_judged; after++) {
+        die_in(&search, 2, after);
+        struct dv_json *entries = read_journal(&search);
+        is_judged = find_entry(entries, "judged", 2) != NULL;
+        assert_null(find_entry(entries, "measured", 2));
+        dv_json_unref(entries);
+    }
+    search.previous_failure = "signal";
+    search.attempt = 1;
+    die_in(&search, 2, 1);
+    search.attempt = 2;
+    struct dv_json *result = go_whole(&search);
+    const struct dv_json *failed = iteration_of(result, 2);
+    assert_string_equal(dv_json_get_string(failed, "status", ""), "failed");
+    assert_string_equal(dv_json_get_string(failed, "verdict", "?"), "");
+    assert_true(strlen(dv_json_get_string(failed, "failure", "")) > 0);
+    assert_false(has_candidate_folder(&search, 2));
+    assert_string_equal(dv_json_get_string(iteration_of(result, 3), "status", ""), "completed");
+    assert_int_not_equal(dv_json_get_integer(result, "best_iteration", 0), 2);
+    finish(&search, result);
+}
+
 static void after_a_worker_without_memory_only_that_candidate_has_half_the_batch(void **state)
 {
     struct search search;
@@ -720,6 +749,7 @@ int main(void)
         cmocka_unit_test(what_diverges_is_a_candidate_that_failed_and_what_is_refused_is_replaced),
         cmocka_unit_test(a_search_whose_default_fails_goes_on_and_one_of_which_all_fail_says_so),
         cmocka_unit_test(a_candidate_that_kills_two_workers_is_given_up),
+        cmocka_unit_test(one_that_kills_two_workers_when_it_is_measured_is_given_up),
         cmocka_unit_test(after_a_worker_without_memory_only_that_candidate_has_half_the_batch),
     };
     return cmocka_run_group_tests(tests, make_dataset, remove_all);

@@ -2,25 +2,31 @@
 #ifndef DV_TRAIN_SEARCH_STATE_H
 #define DV_TRAIN_SEARCH_STATE_H
 
+/* clang-format off: it would reflow the table */
 /*
  * Where a search stands: what its journal adds up to, and nothing else. A running search writes an
  * entry and then applies it, a resumed one applies what was written: both are in the same state.
  *
  * Entries are objects with "event":
  *     planned   {"version", "strategy", "identity", "slots", "retrains", "epochs",
- *                "screening_epochs"}: once, first
+ *               "screening_epochs"}: once, first
  *     expected  {"iteration", "operator", "parents"}: what somebody is asked for while the
- * candidate before it trains, and is wanted then whatever that became proposed  {"iteration",
- * "operator", "source", "parents", "hypothesis", "architecture", "hyperparameters", "hash",
- * "parameters", "macs", "repairs", "asked", "replaced", "refused": [{"by", "problems"}]} killed
- * {"iteration", "worker", "reason", "mark"}: a worker died while it trained this judged
- * {"iteration", "status", "failure", "status_code", "train_accuracy", "val_accuracy", "val_loss",
- * "best_epoch", "epochs", "seconds", "verdict", "hyperparameters" (as used), "training", "usage",
- * "history"} measured  {"iteration", "metrics"}: with the test split's, which nothing is decided by
+ *               candidate before it trains, and is wanted then whatever that became
+ *     proposed  {"iteration", "operator", "source", "parents", "hypothesis", "architecture",
+ *               "hyperparameters", "hash", "parameters", "macs", "repairs", "asked", "replaced",
+ *               "refused": [{"by", "problems"}]}
+ *     killed    {"iteration", "worker", "reason", "mark"}: a worker died while it trained or
+ *               measured this
+ *     judged    {"iteration", "status", "failure", "status_code", "train_accuracy", "val_accuracy",
+ *               "val_loss", "best_epoch", "epochs", "seconds", "verdict", "hyperparameters" (as
+ *               used), "training", "usage", "history"}
+ *     measured  {"iteration", "metrics"}: with the test split's, which nothing is decided by; or
+ *               {"iteration", "failure", "status_code"}: it cannot be, and so is not to be had
  *     screened  {"reason"}: no more proposals; the best are trained again
  *     over      {"reason"}: "done", "target", "time", "exhausted", "replay"
  * and each has "at" and "elapsed", the seconds of the search until then.
  */
+/* clang-format on */
 
 #include "base/status.h"
 #include "train/candidate.h"
@@ -41,7 +47,7 @@ struct dv_search_note {
     bool is_judged;
     bool is_measured;
     enum dv_status failure; /* of FAILED */
-    uint32_t kill_count;    /* workers that died on it without a checkpoint between them */
+    uint32_t kill_count;    /* workers that died on it without a checkpoint or verdict between */
     int64_t kill_mark;      /* the checkpoint that the last of them left; -1: none */
     int64_t kill_worker;    /* its number; -1: none */
 };
