@@ -398,6 +398,56 @@ static void what_the_space_writes_it_reads_back(void **state)
     }
 }
 
+/* Fields that have no dimension, and values between the levels. */
+static const char own_template[] =
+    "{\"layers\":[{\"name\":\"stem\",\"op\":\"conv\",\"out\":24,\"kernel\":2,\"padding\":0},"
+    "{\"name\":\"c1\",\"op\":\"conv\",\"out\":48,\"pool\":\"max\",\"act\":\"gelu\"},"
+    "{\"name\":\"r1\",\"op\":\"residual\",\"out\":96,\"stride\":2,\"shortcut\":\"pad\","
+    "\"drop\":0.05,\"repeat\":6},"
+    "{\"name\":\"m1\",\"op\":\"mbconv\",\"out\":96,\"kernel\":7,\"expand\":6,\"se\":0.5},"
+    "{\"name\":\"p1\",\"op\":\"conv\",\"out\":96,\"groups\":4,\"act\":\"none\"},"
+    "{\"name\":\"gap\",\"op\":\"global_pool\",\"pool\":\"avg\"},"
+    "{\"name\":\"dp\",\"op\":\"dropout\",\"drop\":0.17},{\"name\":\"head\",\"op\":\"linear\"}]}";
+
+static struct dv_arch *parse_arch(struct search_bench *bench, const struct dv_json *json)
+{
+    struct dv_problems problems;
+    struct dv_arch *arch = NULL;
+
+    dv_problems_init(&problems, bench->arena, DV_ARCH_PROBLEMS_MAX);
+    if (dv_arch_parse(json, bench->arena, &problems, &arch, NULL) != DV_OK) {
+        fail_msg("%s", problems.items[0].message);
+    }
+    return arch;
+}
+
+static void at_its_own_point_the_template_is_what_it_was(void **state)
+{
+    struct search_bench *bench = *state;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *text = search_bench_parse(own_template);
+    const struct dv_arch *base = parse_arch(bench, text);
+    char before[DV_SHA256_TEXT_SIZE];
+    char after[DV_SHA256_TEXT_SIZE];
+    struct dv_space space;
+    struct dv_point point;
+
+    bench->defaults.dropout = 0.17;
+    dv_space_init(&space, base, &bench->defaults);
+    dv_space_read(&space, base, &bench->defaults, &point);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *same = dv_space_architecture(&space, &point);
+    dv_arch_hash(base, before);
+    dv_arch_hash(parse_arch(bench, same), after);
+    assert_string_equal(before, after);
+
+    /* Another activation is one where there is one, and the rest stays. */
+    point.levels[DV_SPACE_ACTIVATION] = 0;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *relu = dv_space_architecture(&space, &point);
+    const struct dv_arch *changed = parse_arch(bench, relu);
+    assert_int_equal(changed->rows[1].act, DV_ACT_RELU);
+    assert_int_equal(changed->rows[1].pooling, base->rows[1].pooling);
+    assert_int_equal(changed->rows[4].act, DV_ACT_NONE);
+}
+
 static void a_mutation_changes_the_network_and_says_how(void **state)
 {
     struct search_bench *bench = *state;
@@ -679,6 +729,7 @@ int main(void)
         cmocka_unit_test(a_rival_has_trained_on_a_schedule_of_the_same_kind),
         cmocka_unit_test(a_verdict_is_more_than_chance_at_a_hundred_percent_too),
         BENCH_TEST(what_the_space_writes_it_reads_back),
+        BENCH_TEST(at_its_own_point_the_template_is_what_it_was),
         BENCH_TEST(a_mutation_changes_the_network_and_says_how),
         BENCH_TEST(what_was_learned_is_worth_more_than_drawing_at_random),
         BENCH_TEST(the_same_history_gives_the_same_proposal_and_none_is_made_twice),

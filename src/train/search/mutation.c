@@ -113,7 +113,7 @@ static bool change_activation(struct change *change)
     }
     const char *act =
         dv_space_activation_name(change->space, dv_random_below(change->random, count));
-    if (dv_text_equal(act, now)) {
+    if (dv_text_equal(act, now) || dv_text_equal(now, "none")) {
         return false;
     }
     for (uint32_t i = 0; i < change->arch->row_count; i++) {
