@@ -688,6 +688,46 @@ static void a_candidate_that_kills_two_workers_is_given_up(void **state)
     finish(&search, result);
 }
 
+/* The journal up to where a candidate is proposed, and one entry more. */
+static void rewrite_journal(const struct search *search, int64_t iteration, const char *entry)
+{
+    struct dv_json *entries = read_journal(search);
+    const struct dv_json *end = find_entry(entries, "proposed", iteration);
+    struct dv_search_journal *journal = NULL;
+    struct dv_json *none = NULL;
+    struct dv_json *added = NULL;
+    char path[DV_PATH_SIZE];
+
+    assert_non_null(end);
+    assert_int_equal(dv_path_format(path, NULL, "%s/search.jsonl", search->folder), DV_OK);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(dv_search_journal_open(path, &journal, &none, NULL), DV_OK);
+    for (size_t i = 0; dv_json_at(entries, i) != end; i++) {
+        assert_int_equal(dv_search_journal_append(journal, dv_json_at(entries, i), NULL), DV_OK);
+    }
+    assert_int_equal(dv_json_parse(entry, strlen(entry), &added, NULL), DV_OK);
+    assert_int_equal(dv_search_journal_append(journal, added, NULL), DV_OK);
+    dv_search_journal_close(journal);
+    dv_json_unref(none);
+    dv_json_unref(added);
+    dv_json_unref(entries);
+}
+
+static void it_says_why_it_stopped_proposing_when_the_best_was_trained_again(void **state)
+{
+    struct search search;
+
+    (void)state;
+    make_search(&search);
+    die_in(&search, 4, 1);
+    rewrite_journal(&search, 4, "{\"event\":\"screened\",\"reason\":\"time\"}");
+    struct dv_json *result = go_whole(&search);
+    assert_int_equal(dv_json_count(dv_json_get(result, "iterations")), 4);
+    assert_string_equal(dv_json_get_string(iteration_of(result, 4), "operator", ""), "retrain");
+    assert_string_equal(dv_json_get_string(result, "ended", ""), "time");
+    finish(&search, result);
+}
+
 static void one_that_kills_two_workers_when_it_is_measured_is_given_up(void **state)
 {
     struct search search;
@@ -749,6 +789,7 @@ int main(void)
         cmocka_unit_test(what_diverges_is_a_candidate_that_failed_and_what_is_refused_is_replaced),
         cmocka_unit_test(a_search_whose_default_fails_goes_on_and_one_of_which_all_fail_says_so),
         cmocka_unit_test(a_candidate_that_kills_two_workers_is_given_up),
+        cmocka_unit_test(it_says_why_it_stopped_proposing_when_the_best_was_trained_again),
         cmocka_unit_test(one_that_kills_two_workers_when_it_is_measured_is_given_up),
         cmocka_unit_test(after_a_worker_without_memory_only_that_candidate_has_half_the_batch),
     };

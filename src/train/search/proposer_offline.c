@@ -300,7 +300,7 @@ static enum dv_status propose(void *self, const struct dv_search_history *histor
 
     observe(&offer);
     enum dv_status status = slot->iteration == DEFAULT_ITERATION + 1
-                                ? choose_enlarged(&offer, ret_proposal, NULL)
+                                ? choose_enlarged(&offer, ret_proposal, reterr)
                                 : DV_NOT_FOUND;
     if (status == DV_NOT_FOUND) {
         status = choose(&offer, ret_proposal, reterr);

@@ -61,7 +61,7 @@ double dv_search_budget(const struct dv_search *search)
 
 /* --- Operator and parents --------------------------------------------------------------- */
 
-/* The completed ones, best first; of a design that was trained again only the best. */
+/* The completed ones, best first. */
 static size_t rank(const struct dv_search *search, const struct dv_candidate **ret_ranked)
 {
     const struct dv_search_state *state = &search->state;
@@ -196,8 +196,7 @@ struct asking {
     struct dv_slot slot;
     struct dv_candidate candidate; /* once there is one */
     struct dv_json *refused;       /* [{"by", "problems"}] */
-    uint32_t asked;                /* questions to the one who was asked first */
-    uint32_t repairs;
+    uint32_t asked;                /* proposals that were checked, whoever made them */
 };
 
 static void drop_proposal(struct dv_proposal *proposal)
@@ -340,7 +339,7 @@ enum dv_status dv_search_expect(struct dv_search *search, struct dv_error *reter
     enum dv_status status = DV_OK;
     struct dv_slot slot;
 
-    if (next > 1 + proposal_count(search) || search->state.is_screened) {
+    if (next > 1 + proposal_count(search) || search->state.screened) {
         return DV_OK;
     }
     choose_slot(search, next, arena, &slot);
@@ -433,7 +432,7 @@ static enum dv_status retrain(struct dv_search *search, struct dv_error *reterr)
         epochs = dv_json_get_integer(dv_json_get(replayed, "hyperparameters"), "epochs", epochs);
     }
     if (!parent || epochs <= state->notes[parent->iteration - 1].epochs) {
-        return end(search, "done", reterr);
+        return end(search, state->screened ? state->screened : "done", reterr);
     }
     if (is_replay_over(search)) {
         return end(search, "replay", reterr);
@@ -509,7 +508,7 @@ enum dv_status dv_search_next(struct dv_search *search, struct dv_error *reterr)
     if (dv_search_seconds_left(search) <= 0.0) {
         return end(search, "time", reterr);
     }
-    if (!state->is_screened && state->count < 1 + proposal_count(search)) {
+    if (!state->screened && state->count < 1 + proposal_count(search)) {
         const char *reason = why_screened(search);
         if (is_replay_over(search)) {
             return end(search, "replay", reterr);
@@ -519,5 +518,5 @@ enum dv_status dv_search_next(struct dv_search *search, struct dv_error *reterr)
     if (count_retrains(state) < state->plan.retrains) {
         return retrain(search, reterr);
     }
-    return end(search, state->is_screened ? "exhausted" : "done", reterr);
+    return end(search, state->screened ? state->screened : "done", reterr);
 }

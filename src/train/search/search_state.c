@@ -292,9 +292,9 @@ static enum dv_status apply_measured(
 static enum dv_status apply_screened(
     struct dv_search_state *state, const struct dv_json *entry, struct dv_error *reterr)
 {
-    (void)entry;
     (void)reterr;
-    state->is_screened = true;
+    state->screened =
+        dv_arena_strdup(state->arena, dv_json_get_string(entry, "reason", "exhausted"));
     return DV_OK;
 }
 

@@ -23,7 +23,7 @@
  *     measured  {"iteration", "metrics"}: with the test split's, which nothing is decided by; or
  *               {"iteration", "failure", "status_code"}: it cannot be, and so is not to be had
  *     screened  {"reason"}: no more proposals; the best are trained again
- *     over      {"reason"}: "done", "target", "time", "exhausted", "replay"
+ *     over      {"reason"}: "done", "target", "time", "replay", "exhausted" (no proposal passed)
  * and each has "at" and "elapsed", the seconds of the search until then.
  */
 /* clang-format on */
@@ -77,8 +77,8 @@ struct dv_search_state {
     struct dv_search_note *notes;    /* likewise */
     uint32_t count;
     struct dv_search_expectation expected;
-    bool is_screened;
-    const char *over; /* why; NULL: it goes on */
+    const char *screened; /* why nothing more is proposed; NULL: it is, or all has been */
+    const char *over;     /* why; NULL: it goes on */
     double elapsed;
     /* Of all proposals but the default's and those to train again. */
     uint32_t asked, valid_first, repaired, replaced;
