@@ -464,6 +464,7 @@ static enum dv_status propose_default(struct dv_search *search, struct dv_error 
     char arch_hash[DV_SHA256_TEXT_SIZE];
 
     set_epochs(search, &first, search->state.plan.screening_epochs);
+    first.hyperparameters.dropout = dv_arch_dropout(first.arch); /* as the gate has it */
     dv_arch_hash(first.arch, arch_hash);
     dv_gate_hash(arch_hash, &first.hyperparameters, first.hash);
     return dv_search_note(search, "proposed", dv_search_candidate_to_json(&first), reterr);

@@ -570,17 +570,13 @@ static void write_stage(const struct writing *writing, uint32_t stage, struct dv
 static struct dv_point read_own(const struct dv_space *space)
 {
     struct dv_point own;
-    double dropout = 0.0;
 
     for (size_t i = 0; i < DV_SPACE_POINT_SIZE; i++) {
         own.levels[i] = DV_SPACE_UNKNOWN;
     }
     read_network(space, space->base, &own);
-    for (uint32_t i = 0; i < space->base->row_count; i++) {
-        const struct dv_arch_row *row = &space->base->rows[i];
-        dropout = row->op == DV_ARCH_DROPOUT ? row->drop : dropout;
-    }
-    own.levels[DV_SPACE_DROPOUT] = nearest_level(&scales[DV_SPACE_DROPOUT], dropout);
+    own.levels[DV_SPACE_DROPOUT] =
+        nearest_level(&scales[DV_SPACE_DROPOUT], dv_arch_dropout(space->base));
     return own;
 }
 
