@@ -655,6 +655,42 @@ static void a_parent_that_has_no_more_neighbours_does_not_end_the_search(void **
     assert_in_range(drafts, 1, 62);
 }
 
+static void tuning_keeps_what_it_does_not_change(void **state)
+{
+    struct search_bench *bench = *state;
+    struct dv_candidate *parent = &bench->candidates[0];
+    unsigned same_rate = 0;
+    unsigned other_rate = 0;
+
+    *parent = (struct dv_candidate){.iteration = 1,
+        .arch = bench->arch,
+        .hyperparameters = bench->defaults,
+        .status = DV_CANDIDATE_COMPLETED,
+        .val_accuracy = 0.5};
+    parent->hyperparameters.momentum = 0.8;
+    parent->hyperparameters.warmup_epochs = 0.5;
+    parent->hyperparameters.learning_rate *= 1.0321; /* between two levels */
+    bench->history.count = 1;
+    for (uint32_t i = 3; i < 60; i++) {
+        struct dv_candidate tuned;
+        struct dv_slot slot = {.iteration = i,
+            .slot_count = 64,
+            .operation = DV_OPERATOR_TUNE,
+            .parents = {1},
+            .limits = &bench->limits};
+        propose(bench, &slot, &tuned);
+        bool is_same = tuned.hyperparameters.learning_rate == parent->hyperparameters.learning_rate;
+        assert_int_equal(tuned.operation, DV_OPERATOR_TUNE);
+        assert_true(tuned.hyperparameters.momentum == 0.8);
+        assert_true(tuned.hyperparameters.warmup_epochs == 0.5);
+        same_rate += is_same;
+        other_rate += !is_same;
+    }
+    print_message("the rate stayed in %u of %u\n", same_rate, same_rate + other_rate);
+    assert_true(same_rate > 0);
+    assert_true(other_rate > 0);
+}
+
 static void the_first_that_it_proposes_is_the_default_as_wide_as_the_limits_allow(void **state)
 {
     struct search_bench *bench = *state;
@@ -736,6 +772,7 @@ int main(void)
         BENCH_TEST(each_operator_keeps_to_what_it_says),
         BENCH_TEST(a_parent_that_has_no_more_neighbours_does_not_end_the_search),
         BENCH_TEST(nothing_that_fits_is_said_and_not_searched_for_ever),
+        BENCH_TEST(tuning_keeps_what_it_does_not_change),
         BENCH_TEST(the_first_that_it_proposes_is_the_default_as_wide_as_the_limits_allow),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

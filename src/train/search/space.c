@@ -631,3 +631,34 @@ struct dv_json *dv_space_hyperparameters(const struct dv_space *space, const str
     dv_json_set_string(json, "optimizer", dv_optimizer_kind_name(optimizers[optimizer].kind));
     return json;
 }
+
+void dv_space_lay_over(const struct dv_space *space, const struct dv_point *before,
+    const struct dv_point *after, struct dv_json *hyperparameters)
+{
+    static const struct {
+        enum dv_space_dimension dimension;
+        const char *name;
+    } fields[] = {
+        {DV_SPACE_LEARNING_RATE, "learning_rate"},
+        {DV_SPACE_WEIGHT_DECAY, "weight_decay"},
+        {DV_SPACE_BATCH, "batch_size"},
+        {DV_SPACE_SMOOTHING, "label_smoothing"},
+        {DV_SPACE_AUGMENTATION, "augmentation"},
+        {DV_SPACE_SCHEDULE, "schedule"},
+        {DV_SPACE_OPTIMIZER, "optimizer"},
+    };
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *values = dv_space_hyperparameters(space, after);
+    bool is_other_optimizer =
+        before->levels[DV_SPACE_OPTIMIZER] != after->levels[DV_SPACE_OPTIMIZER];
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(fields); i++) {
+        enum dv_space_dimension dimension = fields[i].dimension;
+        bool is_of_optimizer =
+            dimension == DV_SPACE_LEARNING_RATE || dimension == DV_SPACE_WEIGHT_DECAY;
+        if (before->levels[dimension] != after->levels[dimension] ||
+            (is_of_optimizer && is_other_optimizer)) {
+            dv_json_set(
+                hyperparameters, fields[i].name, dv_json_ref(dv_json_get(values, fields[i].name)));
+        }
+    }
+}

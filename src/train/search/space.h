@@ -94,6 +94,13 @@ struct dv_json *dv_space_architecture(const struct dv_space *space, const struct
 struct dv_json *dv_space_hyperparameters(
     const struct dv_space *space, const struct dv_point *point);
 
+/*
+ * Write into the hyperparameters of something at point `before` what `after` has otherwise: values
+ * between the levels, and those without a dimension, stay. A rate belongs to its optimizer.
+ */
+void dv_space_lay_over(const struct dv_space *space, const struct dv_point *before,
+    const struct dv_point *after, struct dv_json *hyperparameters);
+
 /* --- What mutation shares with it --------------------------------------------------------- */
 
 /* Is it a block or a convolution, whose family could be another? */
