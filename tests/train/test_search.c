@@ -531,6 +531,30 @@ static void a_stopped_search_leaves_a_model_of_the_best_so_far(void **state)
     finish(&search, result);
 }
 
+static void what_cannot_be_read_of_a_stopped_search_is_not_called_nothing(void **state)
+{
+    struct search search;
+    char path[DV_PATH_SIZE];
+
+    (void)state;
+    make_search(&search);
+    stop_in(&search, 3, 2);
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_int_equal(
+            dv_path_format(path, NULL, "%s/candidates/%u/run.json", search.folder, i), DV_OK);
+        if (dv_path_exists(path)) {
+            assert_int_equal(dv_file_write(path, "{", 1, NULL), DV_OK);
+        }
+    }
+    search.is_salvage = true;
+    enum dv_status status = go(&search);
+    struct dv_json *result = read_json(&search, "result.json");
+    print_message("%s: %s\n", dv_status_name(status), dv_json_get_string(result, "error", ""));
+    assert_int_not_equal(status, DV_OK);
+    assert_int_not_equal(status, DV_NOT_FOUND);
+    finish(&search, result);
+}
+
 static void a_search_of_another_job_is_not_gone_on_with(void **state)
 {
     struct search search;
@@ -784,6 +808,7 @@ int main(void)
         cmocka_unit_test(a_search_killed_at_thirty_moments_ends_with_the_same_weights),
         cmocka_unit_test(a_search_whose_disk_fails_now_and_then_ends_with_the_same_weights),
         cmocka_unit_test(a_stopped_search_leaves_a_model_of_the_best_so_far),
+        cmocka_unit_test(what_cannot_be_read_of_a_stopped_search_is_not_called_nothing),
         cmocka_unit_test(a_search_of_another_job_is_not_gone_on_with),
         cmocka_unit_test(a_replay_gives_the_same_candidates_and_weights),
         cmocka_unit_test(what_diverges_is_a_candidate_that_failed_and_what_is_refused_is_replaced),
