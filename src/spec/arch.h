@@ -114,6 +114,9 @@ struct dv_json *dv_arch_to_json(const struct dv_arch *arch);
  */
 void dv_arch_hash(const struct dv_arch *arch, char *ret_text);
 
+/* The rate of the last dropout row, which is what hyperparameter `dropout` is; 0: there is none. */
+double dv_arch_dropout(const struct dv_arch *arch);
+
 const char *dv_arch_op_name(enum dv_arch_op op); /* "residual" */
 
 #endif

@@ -117,3 +117,15 @@ void dv_arch_hash(const struct dv_arch *arch, char *ret_text)
     dv_sha256(text, strlen(text), digest);
     dv_text_hex(digest, sizeof(digest), ret_text);
 }
+
+double dv_arch_dropout(const struct dv_arch *arch)
+{
+    double dropout = 0.0;
+
+    assert(arch);
+    for (uint32_t i = 0; i < arch->row_count; i++) {
+        const struct dv_arch_row *row = &arch->rows[i];
+        dropout = row->op == DV_ARCH_DROPOUT ? row->drop : dropout;
+    }
+    return dropout;
+}

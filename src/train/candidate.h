@@ -41,7 +41,7 @@ struct dv_json;
 #define DV_VERDICT_MAP(X)                                                        \
     X(NONE,   "")             /* not judged */                                   \
     X(FIRST,  "first")        /* there was nothing to compare it with */         \
-    X(BETTER, "better")       /* than its parent, by more than noise */          \
+    X(BETTER, "better")       /* than its rival, by more than noise */           \
     X(WORSE,  "worse")                                                           \
     X(TIE,    "tie")          /* within noise */
 /* clang-format on */
@@ -79,8 +79,17 @@ struct dv_candidate {
     double val_accuracy;   /* of the best epoch; NaN before the end */
     double val_loss;
     double seconds;          /* of training */
-    enum dv_verdict verdict; /* against its first parent, or the best where it has none */
+    enum dv_verdict verdict; /* see dv_search_state_rival() */
 };
+
+/* A difference of two accuracies within so many deviations of one is a tie: 2 sqrt(2). */
+#define DV_TIE_DEVIATIONS 2.8284271247461903
+
+/* Standard error of an accuracy that was measured on so many pictures; not finite: of none. */
+double dv_accuracy_deviation(double accuracy, uint64_t picture_count);
+
+/* Of two accuracies that were measured on as many pictures each; by the deviation of their mean. */
+enum dv_verdict dv_verdict_between(double accuracy, double other, uint64_t picture_count);
 
 /*
  * How it was trained, for another candidate to be trained alike: without what the network (dropout)

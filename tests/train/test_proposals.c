@@ -303,6 +303,65 @@ static void the_default_is_trained_again_unless_another_is_better_by_a_standard_
     assert_null(dv_search_state_to_retrain(&search, 100));
 }
 
+static void a_rival_has_trained_on_a_schedule_of_the_same_kind(void **state)
+{
+    struct dv_candidate candidates[] = {
+        completed(1, DV_OPERATOR_DEFAULT, 0.70, 10),
+        completed(2, DV_OPERATOR_IMPROVE, 0.60, 20),
+        completed(3, DV_OPERATOR_DRAFT, 0.80, 15),
+        completed(4, DV_OPERATOR_RETRAIN, 0.92, 15),
+        completed(5, DV_OPERATOR_RETRAIN, 0.90, 10),
+    };
+    struct dv_search_state search = {.candidates = candidates,
+        .plan = {.slots = 5, .retrains = 2, .epochs = 9, .screening_epochs = 3}};
+
+    (void)state;
+    candidates[1].parents[0] = 1;
+    candidates[3].parents[0] = 3;
+    candidates[4].parents[0] = 1;
+    search.count = 1;
+    assert_null(dv_search_state_rival(&search, &candidates[0]));
+    search.count = 3;
+    assert_int_equal(dv_search_state_rival(&search, &candidates[1])->iteration, 1);
+    assert_int_equal(dv_search_state_rival(&search, &candidates[2])->iteration, 1);
+    candidates[0].status = DV_CANDIDATE_FAILED;
+    assert_int_equal(dv_search_state_rival(&search, &candidates[2])->iteration, 2);
+    search.count = 4; /* its parent had a third of its time */
+    assert_null(dv_search_state_rival(&search, &candidates[3]));
+    search.count = 5;
+    assert_int_equal(dv_search_state_rival(&search, &candidates[4])->iteration, 4);
+    search.plan.retrains = 0; /* nothing is screened */
+    search.count = 4;
+    assert_int_equal(dv_search_state_rival(&search, &candidates[3])->iteration, 3);
+}
+
+static void a_verdict_is_more_than_chance_at_a_hundred_percent_too(void **state)
+{
+    /* clang-format off */
+    static const struct {
+        double accuracy, other;
+        uint64_t count;
+        enum dv_verdict verdict;
+    } cases[] = {
+        {0.80, 0.80, 200, DV_VERDICT_TIE},
+        {0.86, 0.80, 200, DV_VERDICT_TIE},
+        {0.92, 0.80, 200, DV_VERDICT_BETTER},
+        {0.80, 0.92, 200, DV_VERDICT_WORSE},
+        {0.81, 0.80, 100000, DV_VERDICT_BETTER},
+        {1.0, 0.995, 200, DV_VERDICT_TIE}, /* one picture */
+        {0.995, 1.0, 200, DV_VERDICT_TIE},
+        {1.0, 0.95, 200, DV_VERDICT_BETTER},
+        {1.0, 1.0, 200, DV_VERDICT_TIE},
+    };
+    /* clang-format on */
+
+    (void)state;
+    for (size_t i = 0; i < DV_ARRAY_SIZE(cases); i++) {
+        assert_int_equal(dv_verdict_between(cases[i].accuracy, cases[i].other, cases[i].count),
+            cases[i].verdict);
+    }
+}
+
 /* --- Space, mutation, proposer ------------------------------------------------------------- */
 
 static void what_the_space_writes_it_reads_back(void **state)
@@ -337,6 +396,56 @@ static void what_the_space_writes_it_reads_back(void **state)
         dv_json_unref(proposal.architecture);
         dv_json_unref(proposal.hyperparameters);
     }
+}
+
+/* Fields that have no dimension, and values between the levels. */
+static const char own_template[] =
+    "{\"layers\":[{\"name\":\"stem\",\"op\":\"conv\",\"out\":24,\"kernel\":2,\"padding\":0},"
+    "{\"name\":\"c1\",\"op\":\"conv\",\"out\":48,\"pool\":\"max\",\"act\":\"gelu\"},"
+    "{\"name\":\"r1\",\"op\":\"residual\",\"out\":96,\"stride\":2,\"shortcut\":\"pad\","
+    "\"drop\":0.05,\"repeat\":6},"
+    "{\"name\":\"m1\",\"op\":\"mbconv\",\"out\":96,\"kernel\":7,\"expand\":6,\"se\":0.5},"
+    "{\"name\":\"p1\",\"op\":\"conv\",\"out\":96,\"groups\":4,\"act\":\"none\"},"
+    "{\"name\":\"gap\",\"op\":\"global_pool\",\"pool\":\"avg\"},"
+    "{\"name\":\"dp\",\"op\":\"dropout\",\"drop\":0.17},{\"name\":\"head\",\"op\":\"linear\"}]}";
+
+static struct dv_arch *parse_arch(struct search_bench *bench, const struct dv_json *json)
+{
+    struct dv_problems problems;
+    struct dv_arch *arch = NULL;
+
+    dv_problems_init(&problems, bench->arena, DV_ARCH_PROBLEMS_MAX);
+    if (dv_arch_parse(json, bench->arena, &problems, &arch, NULL) != DV_OK) {
+        fail_msg("%s", problems.items[0].message);
+    }
+    return arch;
+}
+
+static void at_its_own_point_the_template_is_what_it_was(void **state)
+{
+    struct search_bench *bench = *state;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *text = search_bench_parse(own_template);
+    const struct dv_arch *base = parse_arch(bench, text);
+    char before[DV_SHA256_TEXT_SIZE];
+    char after[DV_SHA256_TEXT_SIZE];
+    struct dv_space space;
+    struct dv_point point;
+
+    bench->defaults.dropout = 0.17;
+    dv_space_init(&space, base, &bench->defaults);
+    dv_space_read(&space, base, &bench->defaults, &point);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *same = dv_space_architecture(&space, &point);
+    dv_arch_hash(base, before);
+    dv_arch_hash(parse_arch(bench, same), after);
+    assert_string_equal(before, after);
+
+    /* Another activation is one where there is one, and the rest stays. */
+    point.levels[DV_SPACE_ACTIVATION] = 0;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *relu = dv_space_architecture(&space, &point);
+    const struct dv_arch *changed = parse_arch(bench, relu);
+    assert_int_equal(changed->rows[1].act, DV_ACT_RELU);
+    assert_int_equal(changed->rows[1].pooling, base->rows[1].pooling);
+    assert_int_equal(changed->rows[4].act, DV_ACT_NONE);
 }
 
 static void a_mutation_changes_the_network_and_says_how(void **state)
@@ -546,6 +655,42 @@ static void a_parent_that_has_no_more_neighbours_does_not_end_the_search(void **
     assert_in_range(drafts, 1, 62);
 }
 
+static void tuning_keeps_what_it_does_not_change(void **state)
+{
+    struct search_bench *bench = *state;
+    struct dv_candidate *parent = &bench->candidates[0];
+    unsigned same_rate = 0;
+    unsigned other_rate = 0;
+
+    *parent = (struct dv_candidate){.iteration = 1,
+        .arch = bench->arch,
+        .hyperparameters = bench->defaults,
+        .status = DV_CANDIDATE_COMPLETED,
+        .val_accuracy = 0.5};
+    parent->hyperparameters.momentum = 0.8;
+    parent->hyperparameters.warmup_epochs = 0.5;
+    parent->hyperparameters.learning_rate *= 1.0321; /* between two levels */
+    bench->history.count = 1;
+    for (uint32_t i = 3; i < 60; i++) {
+        struct dv_candidate tuned;
+        struct dv_slot slot = {.iteration = i,
+            .slot_count = 64,
+            .operation = DV_OPERATOR_TUNE,
+            .parents = {1},
+            .limits = &bench->limits};
+        propose(bench, &slot, &tuned);
+        bool is_same = tuned.hyperparameters.learning_rate == parent->hyperparameters.learning_rate;
+        assert_int_equal(tuned.operation, DV_OPERATOR_TUNE);
+        assert_true(tuned.hyperparameters.momentum == 0.8);
+        assert_true(tuned.hyperparameters.warmup_epochs == 0.5);
+        same_rate += is_same;
+        other_rate += !is_same;
+    }
+    print_message("the rate stayed in %u of %u\n", same_rate, same_rate + other_rate);
+    assert_true(same_rate > 0);
+    assert_true(other_rate > 0);
+}
+
 static void the_first_that_it_proposes_is_the_default_as_wide_as_the_limits_allow(void **state)
 {
     struct search_bench *bench = *state;
@@ -617,13 +762,17 @@ int main(void)
         BENCH_TEST(a_journal_that_contradicts_itself_is_corrupt),
         cmocka_unit_test(the_default_is_trained_again_unless_another_is_better_by_a_standard_error),
         cmocka_unit_test(choice_is_by_accuracy_then_cost_and_among_whole_runs_where_there_are_such),
+        cmocka_unit_test(a_rival_has_trained_on_a_schedule_of_the_same_kind),
+        cmocka_unit_test(a_verdict_is_more_than_chance_at_a_hundred_percent_too),
         BENCH_TEST(what_the_space_writes_it_reads_back),
+        BENCH_TEST(at_its_own_point_the_template_is_what_it_was),
         BENCH_TEST(a_mutation_changes_the_network_and_says_how),
         BENCH_TEST(what_was_learned_is_worth_more_than_drawing_at_random),
         BENCH_TEST(the_same_history_gives_the_same_proposal_and_none_is_made_twice),
         BENCH_TEST(each_operator_keeps_to_what_it_says),
         BENCH_TEST(a_parent_that_has_no_more_neighbours_does_not_end_the_search),
         BENCH_TEST(nothing_that_fits_is_said_and_not_searched_for_ever),
+        BENCH_TEST(tuning_keeps_what_it_does_not_change),
         BENCH_TEST(the_first_that_it_proposes_is_the_default_as_wide_as_the_limits_allow),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -531,6 +531,30 @@ static void a_stopped_search_leaves_a_model_of_the_best_so_far(void **state)
     finish(&search, result);
 }
 
+static void what_cannot_be_read_of_a_stopped_search_is_not_called_nothing(void **state)
+{
+    struct search search;
+    char path[DV_PATH_SIZE];
+
+    (void)state;
+    make_search(&search);
+    stop_in(&search, 3, 2);
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_int_equal(
+            dv_path_format(path, NULL, "%s/candidates/%u/run.json", search.folder, i), DV_OK);
+        if (dv_path_exists(path)) {
+            assert_int_equal(dv_file_write(path, "{", 1, NULL), DV_OK);
+        }
+    }
+    search.is_salvage = true;
+    enum dv_status status = go(&search);
+    struct dv_json *result = read_json(&search, "result.json");
+    print_message("%s: %s\n", dv_status_name(status), dv_json_get_string(result, "error", ""));
+    assert_int_not_equal(status, DV_OK);
+    assert_int_not_equal(status, DV_NOT_FOUND);
+    finish(&search, result);
+}
+
 static void a_search_of_another_job_is_not_gone_on_with(void **state)
 {
     struct search search;
@@ -688,6 +712,75 @@ static void a_candidate_that_kills_two_workers_is_given_up(void **state)
     finish(&search, result);
 }
 
+/* The journal up to where a candidate is proposed, and one entry more. */
+static void rewrite_journal(const struct search *search, int64_t iteration, const char *entry)
+{
+    struct dv_json *entries = read_journal(search);
+    const struct dv_json *end = find_entry(entries, "proposed", iteration);
+    struct dv_search_journal *journal = NULL;
+    struct dv_json *none = NULL;
+    struct dv_json *added = NULL;
+    char path[DV_PATH_SIZE];
+
+    assert_non_null(end);
+    assert_int_equal(dv_path_format(path, NULL, "%s/search.jsonl", search->folder), DV_OK);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(dv_search_journal_open(path, &journal, &none, NULL), DV_OK);
+    for (size_t i = 0; dv_json_at(entries, i) != end; i++) {
+        assert_int_equal(dv_search_journal_append(journal, dv_json_at(entries, i), NULL), DV_OK);
+    }
+    assert_int_equal(dv_json_parse(entry, strlen(entry), &added, NULL), DV_OK);
+    assert_int_equal(dv_search_journal_append(journal, added, NULL), DV_OK);
+    dv_search_journal_close(journal);
+    dv_json_unref(none);
+    dv_json_unref(added);
+    dv_json_unref(entries);
+}
+
+static void it_says_why_it_stopped_proposing_when_the_best_was_trained_again(void **state)
+{
+    struct search search;
+
+    (void)state;
+    make_search(&search);
+    die_in(&search, 4, 1);
+    rewrite_journal(&search, 4, "{\"event\":\"screened\",\"reason\":\"time\"}");
+    struct dv_json *result = go_whole(&search);
+    assert_int_equal(dv_json_count(dv_json_get(result, "iterations")), 4);
+    assert_string_equal(dv_json_get_string(iteration_of(result, 4), "operator", ""), "retrain");
+    assert_string_equal(dv_json_get_string(result, "ended", ""), "time");
+    finish(&search, result);
+}
+
+static void one_that_kills_two_workers_when_it_is_measured_is_given_up(void **state)
+{
+    struct search search;
+    bool is_judged = false;
+
+    (void)state;
+    make_search(&search);
+    for (uint64_t after = 1; !is_judged; after++) {
+        die_in(&search, 2, after);
+        struct dv_json *entries = read_journal(&search);
+        is_judged = find_entry(entries, "judged", 2) != NULL;
+        assert_null(find_entry(entries, "measured", 2));
+        dv_json_unref(entries);
+    }
+    search.previous_failure = "signal";
+    search.attempt = 1;
+    die_in(&search, 2, 1);
+    search.attempt = 2;
+    struct dv_json *result = go_whole(&search);
+    const struct dv_json *failed = iteration_of(result, 2);
+    assert_string_equal(dv_json_get_string(failed, "status", ""), "failed");
+    assert_string_equal(dv_json_get_string(failed, "verdict", "?"), "");
+    assert_true(strlen(dv_json_get_string(failed, "failure", "")) > 0);
+    assert_false(has_candidate_folder(&search, 2));
+    assert_string_equal(dv_json_get_string(iteration_of(result, 3), "status", ""), "completed");
+    assert_int_not_equal(dv_json_get_integer(result, "best_iteration", 0), 2);
+    finish(&search, result);
+}
+
 static void after_a_worker_without_memory_only_that_candidate_has_half_the_batch(void **state)
 {
     struct search search;
@@ -715,11 +808,14 @@ int main(void)
         cmocka_unit_test(a_search_killed_at_thirty_moments_ends_with_the_same_weights),
         cmocka_unit_test(a_search_whose_disk_fails_now_and_then_ends_with_the_same_weights),
         cmocka_unit_test(a_stopped_search_leaves_a_model_of_the_best_so_far),
+        cmocka_unit_test(what_cannot_be_read_of_a_stopped_search_is_not_called_nothing),
         cmocka_unit_test(a_search_of_another_job_is_not_gone_on_with),
         cmocka_unit_test(a_replay_gives_the_same_candidates_and_weights),
         cmocka_unit_test(what_diverges_is_a_candidate_that_failed_and_what_is_refused_is_replaced),
         cmocka_unit_test(a_search_whose_default_fails_goes_on_and_one_of_which_all_fail_says_so),
         cmocka_unit_test(a_candidate_that_kills_two_workers_is_given_up),
+        cmocka_unit_test(it_says_why_it_stopped_proposing_when_the_best_was_trained_again),
+        cmocka_unit_test(one_that_kills_two_workers_when_it_is_measured_is_given_up),
         cmocka_unit_test(after_a_worker_without_memory_only_that_candidate_has_half_the_batch),
     };
     return cmocka_run_group_tests(tests, make_dataset, remove_all);

@@ -311,6 +311,22 @@ static void what_passes_is_trained_and_what_does_not_is_sent_back_with_the_reaso
     finish(&run);
 }
 
+/* The network that was given has no dropout, whatever the default's hyperparameters say. */
+static void the_default_again_is_refused(void **state)
+{
+    static const struct answer answers[] = {
+        {NETWORK("16"), NULL, DV_OK}, {NETWORK("24"), NULL, DV_OK}};
+    struct script script = {.answers = answers, .count = DV_ARRAY_SIZE(answers)};
+    struct run run;
+
+    (void)state;
+    make_run(&run, 2);
+    assert_int_equal(go(&run, &script), DV_OK);
+    assert_int_equal(script.repaired, 1);
+    assert_string_equal(script.codes[0], "E_DUP");
+    finish(&run);
+}
+
 static void after_two_repairs_that_do_not_pass_the_slot_is_the_offline_proposers(void **state)
 {
     static const struct answer answers[] = {
@@ -444,6 +460,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_passes_is_trained_and_what_does_not_is_sent_back_with_the_reasons),
+        cmocka_unit_test(the_default_again_is_refused),
         cmocka_unit_test(after_two_repairs_that_do_not_pass_the_slot_is_the_offline_proposers),
         cmocka_unit_test(one_that_fails_or_is_away_costs_its_slot_and_nothing_else),
         cmocka_unit_test(a_stop_while_a_proposal_is_awaited_is_gone_on_from),

@@ -6,6 +6,7 @@
 #include "train/proposer.h"
 
 #include <assert.h>
+#include <math.h>
 
 #define X(code, name) [DV_OPERATOR_##code] = (name),
 static const char *const operators[] = {DV_OPERATOR_MAP(X)};
@@ -42,6 +43,22 @@ const char *dv_verdict_name(enum dv_verdict verdict)
 {
     assert(verdict < DV_VERDICT_COUNT);
     return verdicts[verdict];
+}
+
+double dv_accuracy_deviation(double accuracy, uint64_t picture_count)
+{
+    return sqrt(fmax(0.0, accuracy * (1.0 - accuracy)) / (double)picture_count);
+}
+
+enum dv_verdict dv_verdict_between(double accuracy, double other, uint64_t picture_count)
+{
+    double gain = accuracy - other;
+    double deviation = dv_accuracy_deviation(0.5 * (accuracy + other), picture_count);
+
+    if (gain == 0.0 || fabs(gain) < DV_TIE_DEVIATIONS * deviation) {
+        return DV_VERDICT_TIE;
+    }
+    return gain > 0.0 ? DV_VERDICT_BETTER : DV_VERDICT_WORSE;
 }
 
 struct dv_json *dv_candidate_recipe(const struct dv_candidate *candidate)

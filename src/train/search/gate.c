@@ -98,17 +98,14 @@ static enum dv_status read_hyperparameters(const struct dv_gate *gate,
 static void settle_dropout(
     const struct dv_gate *gate, struct dv_arch *arch, struct dv_hyperparameters *hyperparameters)
 {
-    double dropout = 0.0;
-
     for (uint32_t i = arch->row_count; i > 0; i--) {
         struct dv_arch_row *row = &arch->rows[i - 1];
         if (row->op == DV_ARCH_DROPOUT) {
             row->drop = dv_json_get_number(gate->fixed, "dropout", row->drop);
-            dropout = row->drop;
             break;
         }
     }
-    hyperparameters->dropout = dropout;
+    hyperparameters->dropout = dv_arch_dropout(arch);
 }
 
 /* --- Budgets ---------------------------------------------------------------------------- */

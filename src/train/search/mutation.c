@@ -113,7 +113,7 @@ static bool change_activation(struct change *change)
     }
     const char *act =
         dv_space_activation_name(change->space, dv_random_below(change->random, count));
-    if (dv_text_equal(act, now)) {
+    if (dv_text_equal(act, now) || dv_text_equal(now, "none")) {
         return false;
     }
     for (uint32_t i = 0; i < change->arch->row_count; i++) {
@@ -148,12 +148,7 @@ static bool change_gate(struct change *change)
 static bool change_dropout(struct change *change)
 {
     static const double rates[] = {0.0, 0.1, 0.2, 0.3, 0.4};
-    double now = 0.0;
-
-    for (uint32_t i = 0; i < change->arch->row_count; i++) {
-        const struct dv_arch_row *row = &change->arch->rows[i];
-        now = row->op == DV_ARCH_DROPOUT ? row->drop : now;
-    }
+    double now = dv_arch_dropout(change->arch);
     double rate = rates[dv_random_below(change->random, DV_ARRAY_SIZE(rates))];
     if (fabs(rate - now) < 1e-9) {
         return false;

@@ -18,7 +18,6 @@
 #include "train/search/proposal_wire.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 #define CLASSES_SHOWN_MAX 20
@@ -203,7 +202,7 @@ static void write_state(
     }
     if (history->deviation > 0.0) {
         dv_buffer_printf(buffer, " Differences below %.4f are ties: noise, nothing to follow.",
-            2.0 * sqrt(2.0) * history->deviation);
+            DV_TIE_DEVIATIONS * history->deviation);
     }
     dv_buffer_printf(buffer, "\nDEFAULT TRAIN %s\n", text);
 }

@@ -95,10 +95,11 @@ static bool tune(
     struct offer *offer, const struct dv_candidate *parent, struct dv_proposal *proposal)
 {
     const struct dv_space *space = &offer->offline->space;
-    struct dv_point point;
+    struct dv_point before;
     struct dv_point drawn;
 
-    dv_space_read(space, parent->arch, &parent->hyperparameters, &point);
+    dv_space_read(space, parent->arch, &parent->hyperparameters, &before);
+    struct dv_point point = before;
     draw_point(offer, &drawn);
     for (size_t d = 0; d < dv_space_dimension_count(space); d++) {
         if (!dv_space_is_structural(space, d) && dv_random_below(&offer->random, 3) == 0) {
@@ -110,7 +111,8 @@ static bool tune(
     proposal->source = DV_PROPOSAL_SOURCE_TPE;
     proposal->parents[0] = parent->iteration;
     proposal->architecture = dv_arch_to_json(parent->arch);
-    proposal->hyperparameters = dv_space_hyperparameters(space, &point);
+    proposal->hyperparameters = dv_candidate_recipe(parent);
+    dv_space_lay_over(space, &before, &point, proposal->hyperparameters);
     proposal->hypothesis =
         dv_arena_printf(offer->arena, "the network of #%u, trained otherwise", parent->iteration);
     return true;
@@ -300,7 +302,7 @@ static enum dv_status propose(void *self, const struct dv_search_history *histor
 
     observe(&offer);
     enum dv_status status = slot->iteration == DEFAULT_ITERATION + 1
-                                ? choose_enlarged(&offer, ret_proposal, NULL)
+                                ? choose_enlarged(&offer, ret_proposal, reterr)
                                 : DV_NOT_FOUND;
     if (status == DV_NOT_FOUND) {
         status = choose(&offer, ret_proposal, reterr);

@@ -50,11 +50,6 @@ double dv_search_seconds_left(const struct dv_search *search)
     return limit > 0.0 ? TIME_SHARE * limit - dv_search_elapsed(search) : INFINITY;
 }
 
-double dv_search_deviation(const struct dv_search *search, double accuracy)
-{
-    return dv_accuracy_deviation(accuracy, search->val_count);
-}
-
 void dv_search_log(const struct dv_search *search, enum dv_log_level level, const char *format, ...)
 {
     const struct dv_train_callbacks *callbacks = &search->task->options->callbacks;
@@ -435,35 +430,51 @@ bool dv_search_is_there(const char *job_folder)
     return journal_path(job_folder, path, NULL) == DV_OK && dv_path_exists(path);
 }
 
-/* The one under way may be better already than all that have ended. */
-static enum dv_status salvage(struct dv_train_task *task, const struct dv_search_state *state,
-    struct dv_trained *ret_trained, struct dv_error *reterr)
+/* DV_NOT_FOUND: none has ended. */
+static enum dv_status read_ended(const struct dv_train_task *task,
+    const struct dv_search_state *state, struct dv_trained *ret_trained, struct dv_error *reterr)
 {
     const struct dv_candidate *best = dv_search_state_final(state);
+
+    return best ? dv_search_read_trained(task, best->iteration, task->arena, ret_trained, reterr)
+                : dv_fail(reterr, DV_NOT_FOUND, "no candidate had ended an epoch");
+}
+
+/* DV_NOT_FOUND: none is, or it has not ended an epoch. */
+static enum dv_status read_running(const struct dv_train_task *task,
+    const struct dv_search_state *state, struct dv_trained *ret_trained, struct dv_error *reterr)
+{
     bool is_under_way = state->count > 0 && !state->notes[state->count - 1].is_judged;
+
+    return is_under_way
+               ? dv_search_read_trained(task, state->count, task->arena, ret_trained, reterr)
+               : DV_NOT_FOUND;
+}
+
+/* The one under way may be better already than all that have ended. */
+static enum dv_status salvage(const struct dv_train_task *task, const struct dv_search_state *state,
+    struct dv_trained *ret_trained, struct dv_error *reterr)
+{
     struct dv_trained running = {0};
     struct dv_trained ended = {0};
+    struct dv_error why = {0};
+    enum dv_status has_ended = read_ended(task, state, &ended, reterr);
+    enum dv_status has_running = read_running(task, state, &running, &why);
 
-    enum dv_status has_running =
-        is_under_way ? dv_search_read_trained(task, state->count, task->arena, &running, reterr)
-                     : DV_NOT_FOUND;
-    if (best) {
-        enum dv_status status =
-            dv_search_read_trained(task, best->iteration, task->arena, &ended, reterr);
-        if (status == DV_OK &&
-            (has_running != DV_OK || !(running.result.val_accuracy > ended.result.val_accuracy))) {
-            dv_trained_finish(&running);
-            *ret_trained = ended;
-            return DV_OK;
-        }
-        dv_trained_finish(&ended);
+    if (has_ended == DV_OK &&
+        (has_running != DV_OK || !(running.result.val_accuracy > ended.result.val_accuracy))) {
+        dv_trained_finish(&running);
+        *ret_trained = ended;
+        return DV_OK;
     }
+    dv_trained_finish(&ended);
     if (has_running == DV_OK) {
         *ret_trained = running;
         return DV_OK;
     }
-    return is_under_way ? has_running
-                        : dv_fail(reterr, DV_NOT_FOUND, "no candidate had ended an epoch");
+    return has_ended == DV_NOT_FOUND && has_running != DV_NOT_FOUND
+               ? dv_fail(reterr, has_running, "%s", why.text)
+               : has_ended;
 }
 
 enum dv_status dv_search_salvage(struct dv_train_task *task, const char **ret_strategy_name,

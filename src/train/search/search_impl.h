@@ -60,9 +60,6 @@ double dv_search_seconds_left(const struct dv_search *search);
 /* Tell the caller of a candidate. */
 void dv_search_report(const struct dv_search *search, uint32_t index);
 
-/* A deviation of validation accuracies near `accuracy`. */
-double dv_search_deviation(const struct dv_search *search, double accuracy);
-
 /* search_slot.c */
 
 /*

@@ -61,7 +61,7 @@ double dv_search_budget(const struct dv_search *search)
 
 /* --- Operator and parents --------------------------------------------------------------- */
 
-/* The completed ones, best first; of a design that was trained again only the best. */
+/* The completed ones, best first. */
 static size_t rank(const struct dv_search *search, const struct dv_candidate **ret_ranked)
 {
     const struct dv_search_state *state = &search->state;
@@ -173,7 +173,6 @@ static struct dv_search_history make_history(const struct dv_search *search)
 {
     const struct dv_candidate *best = dv_search_state_best(&search->state);
     uint32_t count = search->state.count;
-
     bool is_under_way = count > 0 && !search->state.notes[count - 1].is_judged;
 
     count -= is_under_way;
@@ -185,7 +184,7 @@ static struct dv_search_history make_history(const struct dv_search *search)
         .defaults = search->options->hyperparameters,
         .default_arch = search->default_arch,
         .target_accuracy = search->task->job->target_accuracy,
-        .deviation = best ? dv_search_deviation(search, best->val_accuracy) : 0.0,
+        .deviation = best ? dv_accuracy_deviation(best->val_accuracy, search->val_count) : 0.0,
         .seed = search->task->job->seed};
 }
 
@@ -197,8 +196,7 @@ struct asking {
     struct dv_slot slot;
     struct dv_candidate candidate; /* once there is one */
     struct dv_json *refused;       /* [{"by", "problems"}] */
-    uint32_t asked;                /* questions to the one who was asked first */
-    uint32_t repairs;
+    uint32_t asked;                /* proposals that were checked, whoever made them */
 };
 
 static void drop_proposal(struct dv_proposal *proposal)
@@ -341,7 +339,7 @@ enum dv_status dv_search_expect(struct dv_search *search, struct dv_error *reter
     enum dv_status status = DV_OK;
     struct dv_slot slot;
 
-    if (next > 1 + proposal_count(search) || search->state.is_screened) {
+    if (next > 1 + proposal_count(search) || search->state.screened) {
         return DV_OK;
     }
     choose_slot(search, next, arena, &slot);
@@ -434,7 +432,7 @@ static enum dv_status retrain(struct dv_search *search, struct dv_error *reterr)
         epochs = dv_json_get_integer(dv_json_get(replayed, "hyperparameters"), "epochs", epochs);
     }
     if (!parent || epochs <= state->notes[parent->iteration - 1].epochs) {
-        return end(search, "done", reterr);
+        return end(search, state->screened ? state->screened : "done", reterr);
     }
     if (is_replay_over(search)) {
         return end(search, "replay", reterr);
@@ -466,6 +464,7 @@ static enum dv_status propose_default(struct dv_search *search, struct dv_error 
     char arch_hash[DV_SHA256_TEXT_SIZE];
 
     set_epochs(search, &first, search->state.plan.screening_epochs);
+    first.hyperparameters.dropout = dv_arch_dropout(first.arch); /* as the gate has it */
     dv_arch_hash(first.arch, arch_hash);
     dv_gate_hash(arch_hash, &first.hyperparameters, first.hash);
     return dv_search_note(search, "proposed", dv_search_candidate_to_json(&first), reterr);
@@ -510,7 +509,7 @@ enum dv_status dv_search_next(struct dv_search *search, struct dv_error *reterr)
     if (dv_search_seconds_left(search) <= 0.0) {
         return end(search, "time", reterr);
     }
-    if (!state->is_screened && state->count < 1 + proposal_count(search)) {
+    if (!state->screened && state->count < 1 + proposal_count(search)) {
         const char *reason = why_screened(search);
         if (is_replay_over(search)) {
             return end(search, "replay", reterr);
@@ -520,5 +519,5 @@ enum dv_status dv_search_next(struct dv_search *search, struct dv_error *reterr)
     if (count_retrains(state) < state->plan.retrains) {
         return retrain(search, reterr);
     }
-    return end(search, state->is_screened ? "exhausted" : "done", reterr);
+    return end(search, state->screened ? state->screened : "done", reterr);
 }

@@ -208,13 +208,17 @@ static enum dv_status last_of(const struct dv_search_state *state, const struct 
 static enum dv_status apply_killed(
     struct dv_search_state *state, const struct dv_json *entry, struct dv_error *reterr)
 {
+    bool is_judged = state->count > 0 && state->notes[state->count - 1].is_judged;
     uint32_t index;
-    enum dv_status status = last_of(state, entry, false, &index, reterr);
+    enum dv_status status = last_of(state, entry, is_judged, &index, reterr);
 
     if (status != DV_OK) {
         return status;
     }
     struct dv_search_note *note = &state->notes[index];
+    if (note->is_measured) {
+        return dv_fail(reterr, DV_CORRUPT, PROBLEM "a worker died of what was done with");
+    }
     int64_t mark = dv_json_get_integer(entry, "mark", -1);
     note->kill_count = note->kill_count > 0 && mark == note->kill_mark ? note->kill_count + 1 : 1;
     note->kill_mark = mark;
@@ -248,6 +252,7 @@ static enum dv_status apply_judged(
     judged.val_loss = dv_json_get_number(entry, "val_loss", NAN);
     judged.seconds = dv_json_get_number(entry, "seconds", NAN);
     *candidate = judged;
+    note->kill_count = 0; /* measuring it is another thing */
     note->is_judged = true;
     note->is_measured = judged.status == DV_CANDIDATE_FAILED;
     note->failure = dv_status_from_name(dv_json_get_string(entry, "status_code", ""));
@@ -269,6 +274,14 @@ static enum dv_status apply_measured(
     if (status != DV_OK) {
         return status;
     }
+    const char *failure = copy_text(state, entry, "failure");
+    if (failure) {
+        state->candidates[index].status = DV_CANDIDATE_FAILED;
+        state->candidates[index].failure = failure;
+        state->candidates[index].verdict = DV_VERDICT_NONE;
+        state->notes[index].failure =
+            dv_status_from_name(dv_json_get_string(entry, "status_code", ""));
+    }
     for (void *i = dv_json_first(metrics); i; i = dv_json_next(metrics, i)) {
         dv_json_set(state->notes[index].metrics, dv_json_key(i), dv_json_copy(dv_json_value(i)));
     }
@@ -279,9 +292,9 @@ static enum dv_status apply_measured(
 static enum dv_status apply_screened(
     struct dv_search_state *state, const struct dv_json *entry, struct dv_error *reterr)
 {
-    (void)entry;
     (void)reterr;
-    state->is_screened = true;
+    state->screened =
+        dv_arena_strdup(state->arena, dv_json_get_string(entry, "reason", "exhausted"));
     return DV_OK;
 }
 
@@ -369,6 +382,28 @@ const struct dv_candidate *dv_search_state_best_whole(const struct dv_search_sta
     return find_best(state, true);
 }
 
+const struct dv_candidate *dv_search_state_rival(
+    const struct dv_search_state *state, const struct dv_candidate *candidate)
+{
+    const struct dv_candidate *rival = NULL;
+
+    assert(candidate);
+    for (uint32_t i = 0; i < state->count; i++) {
+        const struct dv_candidate *other = &state->candidates[i];
+        if (other->iteration == candidate->iteration || other->status != DV_CANDIDATE_COMPLETED ||
+            is_whole(state, other) != is_whole(state, candidate)) {
+            continue;
+        }
+        if (other->iteration == candidate->parents[0]) {
+            return other;
+        }
+        if (!rival || dv_candidate_is_better(other, rival)) {
+            rival = other;
+        }
+    }
+    return rival;
+}
+
 const struct dv_candidate *dv_search_state_final(const struct dv_search_state *state)
 {
     bool has_retrained = false;
@@ -406,11 +441,6 @@ static const struct dv_candidate *best_screened(const struct dv_search_state *st
         }
     }
     return best;
-}
-
-double dv_accuracy_deviation(double accuracy, uint64_t count)
-{
-    return sqrt(fmax(0.0, accuracy * (1.0 - accuracy)) / (double)count);
 }
 
 const struct dv_candidate *dv_search_state_to_retrain(

@@ -2,25 +2,31 @@
 #ifndef DV_TRAIN_SEARCH_STATE_H
 #define DV_TRAIN_SEARCH_STATE_H
 
+/* clang-format off: it would reflow the table */
 /*
  * Where a search stands: what its journal adds up to, and nothing else. A running search writes an
  * entry and then applies it, a resumed one applies what was written: both are in the same state.
  *
  * Entries are objects with "event":
  *     planned   {"version", "strategy", "identity", "slots", "retrains", "epochs",
- *                "screening_epochs"}: once, first
+ *               "screening_epochs"}: once, first
  *     expected  {"iteration", "operator", "parents"}: what somebody is asked for while the
- * candidate before it trains, and is wanted then whatever that became proposed  {"iteration",
- * "operator", "source", "parents", "hypothesis", "architecture", "hyperparameters", "hash",
- * "parameters", "macs", "repairs", "asked", "replaced", "refused": [{"by", "problems"}]} killed
- * {"iteration", "worker", "reason", "mark"}: a worker died while it trained this judged
- * {"iteration", "status", "failure", "status_code", "train_accuracy", "val_accuracy", "val_loss",
- * "best_epoch", "epochs", "seconds", "verdict", "hyperparameters" (as used), "training", "usage",
- * "history"} measured  {"iteration", "metrics"}: with the test split's, which nothing is decided by
+ *               candidate before it trains, and is wanted then whatever that became
+ *     proposed  {"iteration", "operator", "source", "parents", "hypothesis", "architecture",
+ *               "hyperparameters", "hash", "parameters", "macs", "repairs", "asked", "replaced",
+ *               "refused": [{"by", "problems"}]}
+ *     killed    {"iteration", "worker", "reason", "mark"}: a worker died while it trained or
+ *               measured this
+ *     judged    {"iteration", "status", "failure", "status_code", "train_accuracy", "val_accuracy",
+ *               "val_loss", "best_epoch", "epochs", "seconds", "verdict", "hyperparameters" (as
+ *               used), "training", "usage", "history"}
+ *     measured  {"iteration", "metrics"}: with the test split's, which nothing is decided by; or
+ *               {"iteration", "failure", "status_code"}: it cannot be, and so is not to be had
  *     screened  {"reason"}: no more proposals; the best are trained again
- *     over      {"reason"}: "done", "target", "time", "exhausted", "replay"
+ *     over      {"reason"}: "done", "target", "time", "replay", "exhausted" (no proposal passed)
  * and each has "at" and "elapsed", the seconds of the search until then.
  */
+/* clang-format on */
 
 #include "base/status.h"
 #include "train/candidate.h"
@@ -41,7 +47,7 @@ struct dv_search_note {
     bool is_judged;
     bool is_measured;
     enum dv_status failure; /* of FAILED */
-    uint32_t kill_count;    /* workers that died on it without a checkpoint between them */
+    uint32_t kill_count;    /* workers that died on it without a checkpoint or verdict between */
     int64_t kill_mark;      /* the checkpoint that the last of them left; -1: none */
     int64_t kill_worker;    /* its number; -1: none */
 };
@@ -71,8 +77,8 @@ struct dv_search_state {
     struct dv_search_note *notes;    /* likewise */
     uint32_t count;
     struct dv_search_expectation expected;
-    bool is_screened;
-    const char *over; /* why; NULL: it goes on */
+    const char *screened; /* why nothing more is proposed; NULL: it is, or all has been */
+    const char *over;     /* why; NULL: it goes on */
     double elapsed;
     /* Of all proposals but the default's and those to train again. */
     uint32_t asked, valid_first, repaired, replaced;
@@ -92,6 +98,14 @@ const struct dv_candidate *dv_search_state_best(const struct dv_search_state *st
 const struct dv_candidate *dv_search_state_best_whole(const struct dv_search_state *state);
 
 /*
+ * Whom a candidate is compared with: its first parent, or else the best. Only one on a schedule of
+ * the same kind will do: a short one shows less of what a network is worth than a whole one. NULL:
+ * there is none yet.
+ */
+const struct dv_candidate *dv_search_state_rival(
+    const struct dv_search_state *state, const struct dv_candidate *candidate);
+
+/*
  * What the search would end with now. Once something was trained again it is one of the whole ones:
  * the highest of many screened figures owes more to luck. A search that ends because a candidate
  * reached the target ends with that.
@@ -106,9 +120,6 @@ const struct dv_candidate *dv_search_state_final(const struct dv_search_state *s
  */
 const struct dv_candidate *dv_search_state_to_retrain(
     const struct dv_search_state *state, uint64_t val_count);
-
-/* Standard error of an accuracy that was measured on so many pictures; not finite: of none. */
-double dv_accuracy_deviation(double accuracy, uint64_t count);
 
 /* Is `a` rather to be taken than `b`? Both completed. A total order: who lost once has lost. */
 bool dv_candidate_is_better(const struct dv_candidate *a, const struct dv_candidate *b);

@@ -132,7 +132,7 @@ enum dv_status dv_search_blame(struct dv_search *search, struct dv_error *reterr
     const struct dv_train_options *options = search->task->options;
     const struct dv_candidate *candidate = last(search);
 
-    if (!options->previous_failure || last_note(search)->is_judged ||
+    if (!options->previous_failure || last_note(search)->is_measured ||
         last_note(search)->kill_worker == options->attempt) {
         return DV_OK;
     }
@@ -140,7 +140,7 @@ enum dv_status dv_search_blame(struct dv_search *search, struct dv_error *reterr
     dv_json_set_integer(entry, "worker", options->attempt);
     dv_json_set_string(entry, "reason", options->previous_failure);
     dv_json_set_integer(entry, "mark", read_mark(search, candidate->iteration));
-    dv_search_log(search, DV_LOG_WARNING, "candidate %u: the worker that trained it ended: %s",
+    dv_search_log(search, DV_LOG_WARNING, "candidate %u: the worker that had it ended: %s",
         candidate->iteration, options->previous_failure);
     return dv_search_note(search, "killed", entry, reterr);
 }
@@ -149,22 +149,11 @@ enum dv_status dv_search_blame(struct dv_search *search, struct dv_error *reterr
 
 static enum dv_verdict judge(const struct dv_search *search, const struct dv_candidate *candidate)
 {
-    const struct dv_search_state *state = &search->state;
-    uint32_t parent = candidate->parents[0];
-    const struct dv_candidate *other = dv_search_state_best(state);
+    const struct dv_candidate *rival = dv_search_state_rival(&search->state, candidate);
 
-    if (parent > 0 && state->candidates[parent - 1].status == DV_CANDIDATE_COMPLETED) {
-        other = &state->candidates[parent - 1];
-    }
-    if (!other) {
-        return DV_VERDICT_FIRST;
-    }
-    double gain = candidate->val_accuracy - other->val_accuracy;
-    double better = fmax(candidate->val_accuracy, other->val_accuracy);
-    if (fabs(gain) < 2.0 * sqrt(2.0) * dv_search_deviation(search, better) || gain == 0.0) {
-        return DV_VERDICT_TIE;
-    }
-    return gain > 0.0 ? DV_VERDICT_BETTER : DV_VERDICT_WORSE;
+    return rival
+               ? dv_verdict_between(candidate->val_accuracy, rival->val_accuracy, search->val_count)
+               : DV_VERDICT_FIRST;
 }
 
 static enum dv_status write_verdict(struct dv_search *search, const struct dv_candidate *judged,
@@ -344,21 +333,35 @@ static void shorten(struct dv_json *metrics)
     dv_json_remove(metrics, "usage");
 }
 
+static enum dv_status write_unmeasured(
+    struct dv_search *search, enum dv_status why, const char *text, struct dv_error *reterr)
+{
+    struct dv_json *entry = entry_of(last(search));
+
+    dv_json_set_string(entry, "failure", text);
+    dv_json_set_string(entry, "status_code", dv_status_name(why));
+    dv_search_log(search, DV_LOG_INFO, "candidate %u: failed: %s", last(search)->iteration, text);
+    return dv_search_note(search, "measured", entry, reterr);
+}
+
 static enum dv_status measure(struct dv_search *search, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_arena_destroyp) struct dv_arena *arena = dv_arena_create(0);
     struct dv_candidate *candidate = last(search);
     struct dv_trained trained = {0};
     struct dv_json *metrics = NULL;
+    struct dv_error why = {0};
 
     enum dv_status status =
         dv_search_read_trained(search->task, candidate->iteration, arena, &trained, reterr);
-    if (status == DV_OK) {
-        status = dv_report_measure(search->task, &trained, &metrics, reterr);
-    }
-    dv_trained_finish(&trained);
     if (status != DV_OK) {
         return status;
+    }
+    status = dv_report_measure(search->task, &trained, &metrics, &why);
+    dv_trained_finish(&trained);
+    if (status != DV_OK) {
+        return is_of_candidate(status) ? write_unmeasured(search, status, why.text, reterr)
+                                       : dv_fail(reterr, status, "%s", why.text);
     }
     struct dv_json *entry = entry_of(candidate);
     shorten(metrics);
@@ -407,6 +410,31 @@ static enum dv_status tidy(const struct dv_search *search, struct dv_error *rete
     return status;
 }
 
+/* Two workers have died of it: what its failure is, for the journal. */
+static enum dv_status killed_by(const struct dv_search *search)
+{
+    return dv_text_equal(search->task->options->previous_failure, "oom") ? DV_NOMEM : DV_IO;
+}
+
+static enum dv_status train_or_give_up(struct dv_search *search, struct dv_error *reterr)
+{
+    if (last_note(search)->kill_count >= KILLS_MAX) {
+        return write_failure(search, killed_by(search),
+            "two workers ended while they trained it, without a checkpoint between", reterr);
+    }
+    enum dv_status status = dv_search_expect(search, reterr);
+
+    return status == DV_OK ? train(search, reterr) : status;
+}
+
+static enum dv_status measure_or_give_up(struct dv_search *search, struct dv_error *reterr)
+{
+    return last_note(search)->kill_count < KILLS_MAX
+               ? measure(search, reterr)
+               : write_unmeasured(
+                     search, killed_by(search), "two workers ended while they measured it", reterr);
+}
+
 enum dv_status dv_search_try(struct dv_search *search, struct dv_error *reterr)
 {
     uint32_t index = search->state.count - 1;
@@ -415,19 +443,10 @@ enum dv_status dv_search_try(struct dv_search *search, struct dv_error *reterr)
     assert(search->state.count > 0);
     dv_search_report(search, index);
     if (!last_note(search)->is_judged) {
-        if (last_note(search)->kill_count >= KILLS_MAX) {
-            bool is_oom = dv_text_equal(search->task->options->previous_failure, "oom");
-            status = write_failure(search, is_oom ? DV_NOMEM : DV_IO,
-                "two workers ended while they trained it, without a checkpoint between", reterr);
-        } else {
-            status = dv_search_expect(search, reterr);
-            if (status == DV_OK) {
-                status = train(search, reterr);
-            }
-        }
+        status = train_or_give_up(search, reterr);
     }
     if (status == DV_OK && !last_note(search)->is_measured) {
-        status = measure(search, reterr);
+        status = measure_or_give_up(search, reterr);
     }
     if (status == DV_OK) {
         status = tidy(search, reterr);

@@ -508,38 +508,91 @@ void dv_space_set_dropout(struct dv_json *architecture, double rate)
     }
 }
 
-static void write_stage(
-    const struct dv_space *space, uint32_t stage, const struct dv_point *point, struct dv_json *row)
+/* A stage while it is written: `own` is the template's point. */
+struct writing {
+    const struct dv_space *space;
+    const struct dv_point *point;
+    const struct dv_point *own;
+};
+
+static bool is_other(const struct writing *writing, size_t dimension)
 {
+    return writing->point->levels[dimension] != writing->own->levels[dimension];
+}
+
+static void write_gate(
+    const struct writing *writing, uint32_t stage, const struct family *family, struct dv_json *row)
+{
+    double gate = value_at(at_stage(stage, DV_SPACE_GATE), writing->point);
+
+    if (gate > 0.0 && family->can_gate && writing->space->has_gate) {
+        dv_json_set_number(row, "se", gate);
+    } else {
+        dv_json_remove(row, "se");
+    }
+}
+
+/* What the template says stays to the word where the level is its own. */
+static void write_stage(const struct writing *writing, uint32_t stage, struct dv_json *row)
+{
+    const struct dv_space *space = writing->space;
+    const struct dv_point *point = writing->point;
     const struct dv_arch_row *base = &space->base->rows[space->stages[stage]];
     const struct family *family = &families[point->levels[at_stage(stage, DV_SPACE_FAMILY)]];
-    double out = (double)base->out * value_at(at_stage(stage, DV_SPACE_WIDTH), point);
-    double gate = value_at(at_stage(stage, DV_SPACE_GATE), point);
-    double repeat = value_at(at_stage(stage, DV_SPACE_DEPTH), point);
-    double kernel = value_at(at_stage(stage, DV_SPACE_KERNEL), point);
-    const char *act = activations[point->levels[DV_SPACE_ACTIVATION]].name;
+    bool is_other_family = is_other(writing, at_stage(stage, DV_SPACE_FAMILY));
 
-    dv_space_set_family(row, family->op);
-    dv_json_set_integer(row, "repeat", (int64_t)repeat);
-    if (base->out > 0) {
+    if (is_other_family) {
+        dv_space_set_family(row, family->op);
+    }
+    if (is_other(writing, at_stage(stage, DV_SPACE_DEPTH))) {
+        double repeat = value_at(at_stage(stage, DV_SPACE_DEPTH), point);
+        dv_json_set_integer(row, "repeat", (int64_t)repeat);
+    }
+    if (is_other(writing, at_stage(stage, DV_SPACE_WIDTH)) && base->out > 0) {
+        double out = (double)base->out * value_at(at_stage(stage, DV_SPACE_WIDTH), point);
         dv_json_set_integer(row, "out", (int64_t)fmax(8.0, round(out / 8.0) * 8.0));
+        dv_json_remove(row, "groups");
     }
-    dv_json_set_integer(row, "kernel", (int64_t)kernel);
-    dv_json_set_string(row, "act", act);
-    if (gate > 0.0 && family->can_gate && space->has_gate) {
-        dv_json_set_number(row, "se", gate);
+    if (is_other(writing, at_stage(stage, DV_SPACE_KERNEL))) {
+        double kernel = value_at(at_stage(stage, DV_SPACE_KERNEL), point);
+        dv_json_remove(row, "padding");
+        dv_json_set_integer(row, "kernel", (int64_t)kernel);
     }
+    if (is_other_family || is_other(writing, at_stage(stage, DV_SPACE_GATE))) {
+        write_gate(writing, stage, family, row);
+    }
+    if (is_other(writing, DV_SPACE_ACTIVATION) && base->act != DV_ACT_NONE) {
+        dv_json_set_string(row, "act", activations[point->levels[DV_SPACE_ACTIVATION]].name);
+    }
+}
+
+/* What the template's rows say; of hyperparameters none but the dropout, which is a row too. */
+static struct dv_point read_own(const struct dv_space *space)
+{
+    struct dv_point own;
+
+    for (size_t i = 0; i < DV_SPACE_POINT_SIZE; i++) {
+        own.levels[i] = DV_SPACE_UNKNOWN;
+    }
+    read_network(space, space->base, &own);
+    own.levels[DV_SPACE_DROPOUT] =
+        nearest_level(&scales[DV_SPACE_DROPOUT], dv_arch_dropout(space->base));
+    return own;
 }
 
 struct dv_json *dv_space_architecture(const struct dv_space *space, const struct dv_point *point)
 {
     struct dv_json *json = dv_arch_to_json(space->base);
     struct dv_json *layers = dv_json_get(json, "layers");
+    const struct dv_point own = read_own(space);
+    const struct writing writing = {.space = space, .point = point, .own = &own};
 
     for (uint32_t i = 0; i < space->stage_count; i++) {
-        write_stage(space, i, point, dv_json_at(layers, space->stages[i]));
+        write_stage(&writing, i, dv_json_at(layers, space->stages[i]));
     }
-    dv_space_set_dropout(json, value_at(DV_SPACE_DROPOUT, point));
+    if (is_other(&writing, DV_SPACE_DROPOUT)) {
+        dv_space_set_dropout(json, value_at(DV_SPACE_DROPOUT, point));
+    }
     dv_json_remove(json, "name");
     return json;
 }
@@ -577,4 +630,35 @@ struct dv_json *dv_space_hyperparameters(const struct dv_space *space, const str
         json, "schedule", dv_schedule_kind_name(schedules[point->levels[DV_SPACE_SCHEDULE]]));
     dv_json_set_string(json, "optimizer", dv_optimizer_kind_name(optimizers[optimizer].kind));
     return json;
+}
+
+void dv_space_lay_over(const struct dv_space *space, const struct dv_point *before,
+    const struct dv_point *after, struct dv_json *hyperparameters)
+{
+    static const struct {
+        enum dv_space_dimension dimension;
+        const char *name;
+    } fields[] = {
+        {DV_SPACE_LEARNING_RATE, "learning_rate"},
+        {DV_SPACE_WEIGHT_DECAY, "weight_decay"},
+        {DV_SPACE_BATCH, "batch_size"},
+        {DV_SPACE_SMOOTHING, "label_smoothing"},
+        {DV_SPACE_AUGMENTATION, "augmentation"},
+        {DV_SPACE_SCHEDULE, "schedule"},
+        {DV_SPACE_OPTIMIZER, "optimizer"},
+    };
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *values = dv_space_hyperparameters(space, after);
+    bool is_other_optimizer =
+        before->levels[DV_SPACE_OPTIMIZER] != after->levels[DV_SPACE_OPTIMIZER];
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(fields); i++) {
+        enum dv_space_dimension dimension = fields[i].dimension;
+        bool is_of_optimizer =
+            dimension == DV_SPACE_LEARNING_RATE || dimension == DV_SPACE_WEIGHT_DECAY;
+        if (before->levels[dimension] != after->levels[dimension] ||
+            (is_of_optimizer && is_other_optimizer)) {
+            dv_json_set(
+                hyperparameters, fields[i].name, dv_json_ref(dv_json_get(values, fields[i].name)));
+        }
+    }
 }

@@ -86,10 +86,20 @@ double dv_space_prior(const struct dv_space *space, size_t dimension, int level)
 void dv_space_read(const struct dv_space *space, const struct dv_arch *arch,
     const struct dv_hyperparameters *hyperparameters, struct dv_point *ret_point);
 
-/* The network and hyperparameters of a point without unknown levels; both are the caller's. */
+/*
+ * The network and hyperparameters of a point without unknown levels; both are the caller's. At its
+ * own point the template is what it was, with all that has no dimension here.
+ */
 struct dv_json *dv_space_architecture(const struct dv_space *space, const struct dv_point *point);
 struct dv_json *dv_space_hyperparameters(
     const struct dv_space *space, const struct dv_point *point);
+
+/*
+ * Write into the hyperparameters of something at point `before` what `after` has otherwise: values
+ * between the levels, and those without a dimension, stay. A rate belongs to its optimizer.
+ */
+void dv_space_lay_over(const struct dv_space *space, const struct dv_point *before,
+    const struct dv_point *after, struct dv_json *hyperparameters);
 
 /* --- What mutation shares with it --------------------------------------------------------- */
 
