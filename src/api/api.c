@@ -2,6 +2,7 @@
 #include "api/api_impl.h"
 #include "api/pack_cache.h"
 #include "base/alloc.h"
+#include "base/text.h"
 #include "http/server.h"
 #include "job/supervisor.h"
 
@@ -45,6 +46,22 @@ static const char **list_strategies(const struct dv_json *strategies)
     return names;
 }
 
+/* What the worker can do is one thing, whether there is a language model to ask another. */
+static struct dv_json *show_strategies(const struct dv_api_options *options)
+{
+    struct dv_json *list = dv_json_copy(options->strategies);
+
+    for (size_t i = 0; i < dv_json_count(list) && !options->llm.settings; i++) {
+        struct dv_json *strategy = dv_json_at(list, i);
+        if (dv_text_equal(dv_json_get_string(strategy, "name", ""), "llm")) {
+            dv_json_set_bool(strategy, "can_run", false);
+            dv_json_set_string(strategy, "reason",
+                "no language model's endpoint is configured: set DV_LLM_BASE_URL");
+        }
+    }
+    return list;
+}
+
 struct dv_api *dv_api_create(const struct dv_api_options *options)
 {
     struct dv_api *api = dv_alloc(sizeof(*api));
@@ -55,6 +72,8 @@ struct dv_api *dv_api_create(const struct dv_api_options *options)
     dv_clock_now_text(api->started_at);
     api->strategies = list_strategies(options->strategies);
     api->capabilities.strategies = api->strategies;
+    api->capabilities.has_llm = options->llm.settings != NULL;
+    api->strategy_list = show_strategies(options);
     api->page_tags = dv_api_page_tags();
     api->packs = dv_pack_cache_create(options->data_folder);
     dv_store_on_commit(options->store, wake_streams, api);
@@ -67,6 +86,7 @@ struct dv_api *dv_api_destroy(struct dv_api *api)
         dv_store_on_commit(api->options.store, NULL, NULL);
         api->packs = dv_pack_cache_destroy(api->packs);
         api->page_tags = dv_api_page_tags_free(api->page_tags);
+        dv_json_unref(api->strategy_list);
         dv_free(api->strategies);
         dv_free(api);
     }

@@ -23,12 +23,21 @@ struct dv_json;
 struct dv_store;
 struct dv_supervisor;
 
+/* What is configured of a language model. */
+struct dv_api_llm {
+    const struct dv_json *settings; /* "url" and "models" are shown; NULL: there is none */
+    void *user;
+    /* One small call, which may take a quarter of a minute; the caller's (app/llm_check.h). */
+    struct dv_json *(*test)(void *user);
+};
+
 struct dv_api_options {
     struct dv_store *store;            /* borrowed */
     struct dv_supervisor *supervisor;  /* borrowed */
     const char *data_folder;           /* absolute */
     const struct dv_json *strategies;  /* what `dv worker --describe` printed; borrowed */
     int64_t thread_count;              /* of a worker */
+    struct dv_api_llm llm;
     bool is_open;                      /* --no-auth */
 };
 

@@ -36,7 +36,9 @@ struct dv_api {
     struct dv_pack_cache *packs;
     struct dv_capabilities capabilities;
     const char **strategies; /* what the above points at */
+    struct dv_json *strategy_list; /* as they are shown */
     char **page_tags;        /* hashes of the page's files */
+    atomic_bool is_testing;  /* the language model is being called */
     _Atomic(struct dv_http_server *) server; /* NULL until it is started */
     atomic_uint_fast64_t request_count;
     atomic_uint_fast64_t error_count; /* answers of 500 and above */
@@ -165,10 +167,12 @@ char **dv_api_page_tags_free(char **tags); /* returns NULL */
     X(jobs_logs)                                                                                   \
     X(jobs_events)                                                                                 \
     X(jobs_runs)                                                                                   \
+    X(jobs_exchanges)                                                                              \
     X(strategies_list)                                                                             \
     X(system_health)                                                                               \
     X(system_metrics)                                                                              \
     X(system_info)                                                                                 \
+    X(system_llm_test)                                                                             \
     X(metrics_text)                                                                                \
     X(events_all)                                                                                  \
     X(session_create)                                                                              \

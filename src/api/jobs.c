@@ -12,6 +12,7 @@
 #include "spec/job_spec.h"
 #include "spec/problem.h"
 #include "store/datasets.h"
+#include "store/runs.h"
 
 #include <stdio.h>
 
@@ -22,7 +23,7 @@
 static const char *const statuses[] = {
     "pending", "running", "completed", "failed", "cancelled", NULL};
 
-/* --- Creating --------------------------------------------------------------------------------- */
+/* --- The network ------------------------------------------------------------------------------ */
 
 /* What is wrong between network and pictures is said at once, not when the job's turn comes. */
 static enum dv_status check_network(struct dv_api *api, const struct dv_job_spec *spec,
@@ -41,6 +42,82 @@ static enum dv_status check_network(struct dv_api *api, const struct dv_job_spec
                            : status;
 }
 
+/* --- Replays ---------------------------------------------------------------------------------- */
+
+static enum dv_status refuse_replay(
+    struct dv_problems *problems, const char *fix, const char *why, struct dv_error *reterr)
+{
+    dv_problems_add(problems, "E_REPLAY", "/replay_of", fix, "replay_of: %s", why);
+    return dv_fail(reterr, DV_INVALID, "%s", why);
+}
+
+static enum dv_status check_replayed(struct dv_api *api, const struct dv_json *request,
+    const struct dv_json *job, struct dv_problems *problems, struct dv_error *reterr)
+{
+    const char *dataset_id = dv_json_get_string(job, "dataset_id", "");
+    const struct dv_page page = {.limit = 1};
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *runs = NULL;
+
+    if (!dv_text_equal(dv_json_get_string(request, "dataset_id", ""), dataset_id)) {
+        return refuse_replay(problems, "train on the data set of that job",
+            "that job had another data set.", reterr);
+    }
+    enum dv_status status =
+        dv_runs_list(api->options.store, dv_json_get_string(job, "id", ""), &page, &runs, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    const struct dv_json *first = dv_json_at(dv_json_get(runs, "items"), 0);
+    if (!dv_json_is_string(dv_json_get(first, "operator"))) {
+        return refuse_replay(problems, "name a job of strategy \"search\" or \"llm\"",
+            "that job has not searched.", reterr);
+    }
+    return DV_OK;
+}
+
+/* A request with what it leaves out as the replayed job had it; the caller's. */
+static struct dv_json *fill_in(const struct dv_json *request, const struct dv_json *job)
+{
+    static const char *const members[] = {
+        "seed", "max_iterations", "target_accuracy", "hyperparameters", "architecture"};
+    struct dv_json *filled = dv_json_copy(request);
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(members); i++) {
+        const struct dv_json *value = dv_json_get(dv_json_get(job, "spec"), members[i]);
+        if (value && !dv_json_get(filled, members[i])) {
+            dv_json_set(filled, members[i], dv_json_copy(value));
+        }
+    }
+    return filled;
+}
+
+/* What is to be parsed; a request that replays nothing, or cannot, is as it is. The caller's. */
+static enum dv_status complete_request(struct dv_api *api, const struct dv_json *request,
+    struct dv_problems *problems, struct dv_json **ret_request, struct dv_error *reterr)
+{
+    const char *id = dv_json_get_string(request, "replay_of", "");
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *job = NULL;
+
+    *ret_request = NULL;
+    if (!dv_uuid_is_valid(id)) {
+        *ret_request = request ? dv_json_ref(request) : dv_json_null();
+        return DV_OK;
+    }
+    enum dv_status status = dv_jobs_get(api->options.store, id, &job, reterr);
+    if (status == DV_NOT_FOUND) {
+        return refuse_replay(problems, "", "there is no such job.", reterr);
+    }
+    if (status == DV_OK) {
+        status = check_replayed(api, request, job, problems, reterr);
+    }
+    if (status == DV_OK) {
+        *ret_request = fill_in(request, job);
+    }
+    return status;
+}
+
+/* --- Creating --------------------------------------------------------------------------------- */
+
 static enum dv_status create_job(struct dv_api *api, const struct dv_job_spec *spec,
     struct dv_problems *problems, struct dv_json **ret_row, struct dv_error *reterr)
 {
@@ -48,8 +125,7 @@ static enum dv_status create_job(struct dv_api *api, const struct dv_job_spec *s
     DV_CLEANUP(dv_json_unrefp) struct dv_json *complete = dv_job_spec_to_json(spec);
     char id[DV_UUID_TEXT_SIZE], model_id[DV_UUID_TEXT_SIZE], name[NAME_SIZE];
 
-    enum dv_status status =
-        dv_datasets_get(api->options.store, spec->dataset_id, &dataset, reterr);
+    enum dv_status status = dv_datasets_get(api->options.store, spec->dataset_id, &dataset, reterr);
     if (status == DV_OK) {
         status = check_network(api, spec, complete, dataset, problems, reterr);
     }
@@ -82,14 +158,18 @@ void dv_api_jobs_create(struct dv_http_request *request, void *user)
 {
     struct dv_api *api = user;
     struct dv_arena *arena = dv_arena_create(ARENA_SIZE_MAX);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *json = NULL;
     struct dv_problems problems;
     struct dv_job_spec *spec;
     struct dv_json *row = NULL;
     struct dv_error error;
 
     dv_problems_init(&problems, arena, PROBLEMS_MAX);
-    enum dv_status status = dv_job_spec_parse(
-        dv_http_request_json(request), &api->capabilities, arena, &problems, &spec, &error);
+    enum dv_status status =
+        complete_request(api, dv_http_request_json(request), &problems, &json, &error);
+    if (status == DV_OK) {
+        status = dv_job_spec_parse(json, &api->capabilities, arena, &problems, &spec, &error);
+    }
     if (status == DV_OK) {
         status = create_job(api, spec, &problems, &row, &error);
     }
@@ -147,7 +227,6 @@ static struct dv_json *get_job(struct dv_http_request *request, struct dv_api *a
 void dv_api_jobs_get(struct dv_http_request *request, void *user)
 {
     struct dv_api *api = user;
-    const struct dv_page page = {.limit = 500};
     struct dv_json *runs = NULL;
     struct dv_error error;
 
@@ -155,14 +234,13 @@ void dv_api_jobs_get(struct dv_http_request *request, void *user)
     if (!row) {
         return;
     }
-    enum dv_status status = dv_runs_list(
-        api->options.store, dv_json_get_string(row, "id", ""), &page, &runs, &error);
+    enum dv_status status =
+        dv_runs_all(api->options.store, dv_json_get_string(row, "id", ""), &runs, &error);
     if (status == DV_OK) {
-        dv_json_set(row, "runs", dv_json_ref(dv_json_get(runs, "items")));
+        dv_json_set(row, "runs", runs);
     } else {
         row = dv_json_unref(row);
     }
-    dv_json_unref(runs);
     dv_api_answer(request, status, 200, dv_api_place(api, row), &error);
 }
 
@@ -177,16 +255,16 @@ void dv_api_jobs_runs(struct dv_http_request *request, void *user)
     if (!row || !dv_api_page(request, &page)) {
         return;
     }
-    enum dv_status status = dv_runs_list(
-        api->options.store, dv_json_get_string(row, "id", ""), &page, &list, &error);
+    enum dv_status status =
+        dv_runs_list(api->options.store, dv_json_get_string(row, "id", ""), &page, &list, &error);
     dv_api_answer(request, status, 200, dv_api_place(api, list), &error);
 }
 
 /* --- Changing --------------------------------------------------------------------------------- */
 
 static void change(struct dv_http_request *request, struct dv_api *api,
-    enum dv_status (*call)(struct dv_store *store, const char *id, struct dv_json **ret_row,
-        struct dv_error *reterr))
+    enum dv_status (*call)(
+        struct dv_store *store, const char *id, struct dv_json **ret_row, struct dv_error *reterr))
 {
     const char *id = dv_api_id(request, "job");
     struct dv_json *row = NULL;

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define FILES_MAX 64u
-#define NAME_MAX_SHOWN 100
+#define TITLE_SIZE_MAX 100u /* of the model's name in the file's, bytes */
 
 static const struct {
     const char *format;
@@ -57,7 +57,7 @@ static enum dv_status list_files(
     size_t count = 0;
 
     if (!stream) {
-        return dv_fail_errno(reterr, errno, "cannot read the model's folder");
+        return dv_fail_errno(reterr, errno, "cannot read the model's files");
     }
     while (count < FILES_MAX && (entry = readdir(stream))) {
         if (entry->d_name[0] != '.') {
@@ -86,7 +86,9 @@ static enum dv_status write_archive(const char *folder, const char *path, char *
     return status == DV_OK ? dv_zip_writer_finish(writer, reterr) : status;
 }
 
-static enum dv_status make_archive(const char *folder, const char *path, struct dv_error *reterr)
+/* The files first: of a model that was deleted meanwhile no folder may be made anew. */
+static enum dv_status make_archive(
+    const char *folder, const char *archives, const char *path, struct dv_error *reterr)
 {
     char *names[FILES_MAX];
     size_t count = 0;
@@ -94,6 +96,9 @@ static enum dv_status make_archive(const char *folder, const char *path, struct 
     enum dv_status status = list_files(folder, names, &count, reterr);
     if (status == DV_OK && count == 0) {
         status = dv_fail(reterr, DV_CORRUPT, "the model's files are gone");
+    }
+    if (status == DV_OK) {
+        status = dv_folder_make(archives, reterr);
     }
     if (status == DV_OK) {
         status = write_archive(folder, path, names, count, reterr);
@@ -119,10 +124,7 @@ static enum dv_status find_archive(const char *model_folder, const char *version
     }
     (void)pthread_mutex_lock(&archive_lock);
     if (!dv_path_exists(ret_path)) {
-        status = dv_folder_make(folder, reterr);
-        if (status == DV_OK) {
-            status = make_archive(version_folder, ret_path, reterr);
-        }
+        status = make_archive(version_folder, folder, ret_path, reterr);
     }
     (void)pthread_mutex_unlock(&archive_lock);
     return status;
@@ -183,9 +185,9 @@ static enum dv_status reply_with_file(struct dv_http_request *request, const str
     char *identity = dv_strprintf("%s %" PRId64 " %s %lld", dv_json_get_string(model, "id", ""),
         dv_json_get_integer(model, "current_version", 0), formats[format].format,
         (long long)info.st_size);
-    DV_CLEANUP(dv_freep)
-    char *name = dv_strprintf("%.*s.%s", NAME_MAX_SHOWN, dv_json_get_string(model, "name", "model"),
-        formats[format].extension);
+    DV_CLEANUP(dv_freep) char *title = dv_strdup(dv_json_get_string(model, "name", "model"));
+    (void)dv_text_clip(title, TITLE_SIZE_MAX);
+    DV_CLEANUP(dv_freep) char *name = dv_strprintf("%s.%s", title, formats[format].extension);
     dv_sha256(identity, strlen(identity), digest);
     dv_text_hex(digest, sizeof(digest), etag);
     const struct dv_http_content content = {.fd = fd,

@@ -4,7 +4,7 @@
 #include "api/api_impl.h"
 #include "base/text.h"
 #include "job/supervisor.h"
-#include "store/jobs.h"
+#include "store/runs.h"
 
 static const char *const statuses[] = {
     "draft", "queued", "training", "ready", "active", "failed", NULL};
@@ -111,18 +111,17 @@ static struct dv_json *ref_or_null(const struct dv_json *value)
     return value ? dv_json_ref(value) : dv_json_null();
 }
 
-/* The runs of the job that made it, NULL where there is none any more. */
+/* The runs of the job that made it; none where that is unknown. */
 static enum dv_status list_runs(struct dv_api *api, const struct dv_json *model,
     struct dv_json **ret_runs, struct dv_error *reterr)
 {
     const char *job_id = dv_json_get_string(model, "job_id", NULL);
-    const struct dv_page page = {.limit = 500};
 
     if (!job_id) {
-        *ret_runs = NULL;
+        *ret_runs = dv_json_array();
         return DV_OK;
     }
-    return dv_runs_list(api->options.store, job_id, &page, ret_runs, reterr);
+    return dv_runs_all(api->options.store, job_id, ret_runs, reterr);
 }
 
 void dv_api_models_metrics(struct dv_http_request *request, void *user)
@@ -154,6 +153,6 @@ void dv_api_models_metrics(struct dv_http_request *request, void *user)
         dv_json_set(answer, members[i], ref_or_null(dv_json_get(row, members[i])));
     }
     dv_json_set_string(answer, "model_id", id);
-    dv_json_set(answer, "iterations", runs ? dv_json_ref(dv_json_get(runs, "items")) : dv_json_array());
+    dv_json_set(answer, "iterations", dv_json_ref(runs));
     dv_http_reply_json(request, 200, answer);
 }

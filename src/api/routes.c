@@ -45,11 +45,13 @@ const struct dv_http_route dv_api_routes[] = {
     CALL(viewer, "GET",    "/api/jobs/{id}/logs",                       NONE, jobs_logs),
     CALL(viewer, "GET",    "/api/jobs/{id}/events",                     NONE, jobs_events),
     CALL(viewer, "GET",    "/api/jobs/{id}/runs",                       NONE, jobs_runs),
+    CALL(viewer, "GET",    "/api/jobs/{id}/exchanges",                  NONE, jobs_exchanges),
     CALL(viewer, "GET",    "/api/strategies",                           NONE, strategies_list),
 
     CALL(anyone, "GET",    "/api/system/health",                        NONE, system_health),
     CALL(viewer, "GET",    "/api/system/metrics",                       NONE, system_metrics),
     CALL(viewer, "GET",    "/api/system/info",                          NONE, system_info),
+    CALL(editor, "POST",   "/api/system/llm/test",                      NONE, system_llm_test),
     CALL(viewer, "GET",    "/metrics",                                  NONE, metrics_text),
     CALL(viewer, "GET",    "/api/events",                               NONE, events_all),
     CALL(anyone, "POST",   "/api/session",                              JSON, session_create),

@@ -70,6 +70,18 @@ void dv_api_system_metrics(struct dv_http_request *request, void *user)
     dv_http_reply_json(request, 200, answer);
 }
 
+/* Where it is, and which; what a bound is nobody needs to know. */
+static struct dv_json *describe_llm(const struct dv_api_llm *llm)
+{
+    struct dv_json *json = dv_json_object();
+    const struct dv_json *models = dv_json_get(llm->settings, "models");
+
+    dv_json_set_bool(json, "is_configured", llm->settings != NULL);
+    dv_json_set_string(json, "base_url", dv_json_get_string(llm->settings, "url", NULL));
+    dv_json_set(json, "models", models ? dv_json_ref(models) : dv_json_array());
+    return json;
+}
+
 void dv_api_system_info(struct dv_http_request *request, void *user)
 {
     struct dv_api *api = user;
@@ -80,6 +92,29 @@ void dv_api_system_info(struct dv_http_request *request, void *user)
     dv_json_set_string(answer, "started_at", api->started_at);
     dv_json_set_string(answer, "data_folder", api->options.data_folder);
     dv_json_set_bool(answer, "is_open", api->options.is_open);
+    dv_json_set(answer, "llm", describe_llm(&api->options.llm));
+    dv_http_reply_json(request, 200, answer);
+}
+
+/* --- The language model ----------------------------------------------------------------------- */
+
+/* One at a time: each costs a thread of the server's for as long as it lasts, and money. */
+void dv_api_system_llm_test(struct dv_http_request *request, void *user)
+{
+    struct dv_api *api = user;
+
+    if (!api->options.llm.settings) {
+        dv_http_reply_problem(request, 409,
+            "no language model's endpoint is configured: set DV_LLM_BASE_URL where the server starts",
+            NULL);
+        return;
+    }
+    if (atomic_exchange(&api->is_testing, true)) {
+        dv_http_reply_problem(request, 409, "the language model is being tested already", NULL);
+        return;
+    }
+    struct dv_json *answer = api->options.llm.test(api->options.llm.user);
+    atomic_store(&api->is_testing, false);
     dv_http_reply_json(request, 200, answer);
 }
 
@@ -168,7 +203,7 @@ void dv_api_strategies_list(struct dv_http_request *request, void *user)
     struct dv_api *api = user;
     struct dv_json *list = dv_json_object();
 
-    dv_json_set(list, "items", dv_json_ref(api->options.strategies));
+    dv_json_set(list, "items", dv_json_ref(api->strategy_list));
     dv_json_set(list, "next_cursor", dv_json_null());
     dv_json_set_integer(list, "total", (int64_t)dv_json_count(api->options.strategies));
     dv_http_reply_json(request, 200, list);

@@ -215,7 +215,7 @@ static struct dv_json *describe(const struct dv_common_options *common, const ch
     dv_json_set(all, "gpu", gpu);
     dv_json_set(all, "disk", describe_disk(common->data_folder));
     dv_json_set(all, "sandbox", describe_sandbox());
-    dv_json_set(all, "llm", dv_llm_check());
+    dv_json_set(all, "llm", dv_llm_check_environment());
     dv_json_set(all, "database", dv_doctor_database(common, database));
     return all;
 }

@@ -6,6 +6,7 @@
 #include "app/command.h"
 #include "app/connection.h"
 #include "app/job_follow.h"
+#include "app/run_view.h"
 #include "app/session.h"
 #include "base/alloc.h"
 #include "base/json.h"
@@ -35,6 +36,18 @@ static enum dv_status list(
 {
     (void)arguments;
     return dv_action_list(session, KIND, print_row, reterr);
+}
+
+/* Of a job that searched: what it tried. */
+static void print_runs(const struct dv_json *runs)
+{
+    if (dv_json_is_null(dv_json_get(dv_json_at(runs, 0), "source"))) {
+        return;
+    }
+    dv_print_line("%s", "candidates");
+    for (size_t i = 0; i < dv_json_count(runs); i++) {
+        dv_run_view_print(dv_json_at(runs, i));
+    }
 }
 
 /* For people; --json has the history and the result too. */
@@ -67,6 +80,8 @@ static void print_whole(const struct dv_json *row)
         dv_print_line("%-16s %.2f %% of validation", "best accuracy", 100 * best);
     }
     dv_action_print_members(row, members);
+    print_runs(dv_json_get(row, "runs"));
+    dv_run_view_print_search(row);
 }
 
 static enum dv_status show(
@@ -164,6 +179,8 @@ static enum dv_status logs(
 
 /* --- Changing --------------------------------------------------------------------------------- */
 
+/* Where the server ends with this command, the job is seen to its end here. */
+
 static void print_job(const struct dv_session *session, const struct dv_json *row)
 {
     if (session->is_json) {
@@ -181,13 +198,14 @@ static enum dv_status cancel(
 
     enum dv_status status =
         path ? dv_session_call(session, "DELETE", path, NULL, &row, reterr) : DV_NOT_FOUND;
+    if (status == DV_OK && dv_connection_is_own(session->connection)) {
+        status = dv_job_follow(session, &row, reterr);
+    }
     if (status == DV_OK) {
         print_job(session, row);
     }
     return status;
 }
-
-/* Where the server ends with this command, the job is seen to its end here. */
 
 static enum dv_status resume(
     struct dv_session *session, const char *const *arguments, struct dv_error *reterr)

@@ -9,6 +9,7 @@
 #include "app/command.h"
 #include "app/data_folder.h"
 #include "app/interrupt.h"
+#include "app/llm_check.h"
 #include "app/machine.h"
 #include "base/alloc.h"
 #include "base/file.h"
@@ -28,6 +29,7 @@
 #include <unistd.h>
 
 #define HOST_SIZE 64u
+#define LLM_PATIENCE_MS 15000 /* of a test: it holds up a thread of the HTTP server's */
 
 static const struct dv_command_help help = {
     .usage = "dv serve [--data DIR] [--listen HOST:PORT] [--db URL] [--no-auth]",
@@ -52,7 +54,8 @@ struct server {
     struct dv_json *strategies;
     struct dv_api *api;
     struct dv_http_server *http;
-    struct dv_llm_settings llm; /* url "": no language model is configured */
+    struct dv_llm_settings llm;
+    struct dv_json *llm_settings; /* the same, as others take them; NULL: none are configured */
     char *token;
     int stop_fd;
 };
@@ -127,11 +130,21 @@ static enum dv_status create_supervisor(
         .data_folder = server->folder.path,
         .running_jobs_max = (uint32_t)options->running_jobs_max,
         .jobs_since = options->jobs_since,
-        .thread_count = dv_machine_processors()};
+        .thread_count = dv_machine_processors(),
+        .llm_settings = server->llm_settings,
+        .llm_key_fd = server->llm.key_fd};
 
     enum dv_status status = dv_machine_worker_memory(&supervisor.memory_max, reterr);
     return status == DV_OK ? dv_supervisor_create(&supervisor, &server->supervisor, reterr)
                            : status;
+}
+
+/* From a thread of the HTTP server's, which is there as long as the server is. */
+static struct dv_json *test_llm(void *user)
+{
+    const struct server *server = user;
+
+    return dv_llm_check(&server->llm, LLM_PATIENCE_MS);
 }
 
 static enum dv_status start_http(
@@ -144,6 +157,7 @@ static enum dv_status start_http(
         .data_folder = server->folder.path,
         .strategies = server->strategies,
         .thread_count = dv_machine_processors(),
+        .llm = {.settings = server->llm_settings, .user = server, .test = test_llm},
         .is_open = options->is_open};
     server->api = dv_api_create(&api);
     dv_api_http_options(server->api, &http);
@@ -165,6 +179,9 @@ static void take_llm(struct server *server)
     struct dv_error error = {0};
 
     enum dv_status status = dv_llm_settings_take(&server->llm, &error);
+    if (status == DV_OK) {
+        server->llm_settings = dv_llm_settings_to_json(&server->llm);
+    }
     if (status == DV_OK && server->llm.key_fd >= 0) {
         dv_secret_hide_process();
     } else if (status != DV_OK && status != DV_NOT_FOUND) {
@@ -217,6 +234,7 @@ static void stop(struct server *server)
         explicit_bzero(server->token, strlen(server->token));
         server->token = dv_free(server->token);
     }
+    server->llm_settings = dv_json_unref(server->llm_settings);
     dv_file_closep(&server->llm.key_fd);
     dv_data_folder_close(&server->folder);
 }

@@ -9,6 +9,7 @@
 #include "app/connection.h"
 #include "app/dataset_source.h"
 #include "app/job_follow.h"
+#include "app/run_view.h"
 #include "app/session.h"
 #include "base/alloc.h"
 #include "base/arena.h"
@@ -92,6 +93,7 @@ TAKE_TEXT(name, "name")
 TAKE_TEXT(strategy, "strategy")
 TAKE_TEXT(device, "device")
 TAKE_TEXT(base, "base_model_id")
+TAKE_TEXT(replay, "replay_of")
 TAKE_INTEGER(timeout, "timeout_seconds")
 TAKE_INTEGER(seed, "seed")
 TAKE_INTEGER(max_iterations, "max_iterations")
@@ -139,7 +141,7 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
 {
     const struct dv_option options[] = {
         OPTION("name", "N", take_name, "of the model"),
-        OPTION("strategy", "S", take_strategy, "auto (default) or native"),
+        OPTION("strategy", "S", take_strategy, "auto (default), native, search or llm"),
         OPTION("set", "key=value", take_set, "a hyperparameter; may be given often"),
         OPTION("arch", "FILE.json", take_arch,
             "an architecture file, or a preset: resnet20, small_cnn, ..."),
@@ -150,6 +152,7 @@ static int parse(int argc, char **argv, struct request *request, struct dv_argum
         OPTION("target-accuracy", "X", take_target, "stop once validation reaches it (0..1)"),
         OPTION("device", "D", take_device, "auto (default) or cpu"),
         OPTION("base", "MODEL-ID", take_base, "a model to start from"),
+        OPTION("replay", "JOB-ID", take_replay, "try the candidates of that job's search again"),
         OPTION("max-restarts", "N", take_max_restarts, "of a worker that dies (default 3)"),
         {.name = "resume",
             .help = "go on with the job that has the same arguments",
@@ -207,6 +210,20 @@ static const char **list_strategies(const struct dv_json *strategies)
     return names;
 }
 
+/* Has the server a language model to ask? */
+static bool has_llm(const struct dv_json *strategies)
+{
+    const struct dv_json *items = dv_json_get(strategies, "items");
+    bool result = false;
+
+    for (size_t i = 0; i < dv_json_count(items); i++) {
+        const struct dv_json *item = dv_json_at(items, i);
+        result = result || (dv_text_equal(dv_json_get_string(item, "name", ""), "llm") &&
+                               dv_json_get_bool(item, "can_run", false));
+    }
+    return result;
+}
+
 /* Check the request for this data set; problems are said here. */
 static enum dv_status check(struct dv_session *session, struct request *request,
     const char *dataset_id, struct dv_arena *arena, struct dv_job_spec **ret_spec,
@@ -221,7 +238,8 @@ static enum dv_status check(struct dv_session *session, struct request *request,
         return status;
     }
     DV_CLEANUP(dv_freep) const char **names = list_strategies(strategies);
-    const struct dv_capabilities capabilities = {.strategies = names};
+    const struct dv_capabilities capabilities = {
+        .strategies = names, .has_llm = has_llm(strategies)};
     dv_json_set_string(request->json, "dataset_id", dataset_id);
     dv_problems_init(&problems, arena, PROBLEMS_MAX);
     status = dv_job_spec_parse(request->json, &capabilities, arena, &problems, ret_spec, reterr);
@@ -267,6 +285,7 @@ static void print_result(const struct dv_session *session, const struct dv_json 
     } else {
         dv_print_line("accuracy unknown: the data set has no test split");
     }
+    dv_run_view_print_search(job); /* the candidates were shown as they came */
     dv_print_line("model %s", dv_json_get_string(result, "model_id", ""));
     dv_print_line("%s", dv_json_get_string(result, "model_path", ""));
 }

@@ -115,12 +115,14 @@ static bool is_in_use(const char *path)
     return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
 }
 
-/* What begins with a dot in a kind's folder was being made by one that no longer lives. */
-static enum dv_status sweep(
-    const struct dv_data_folder *folder, const char *kind, struct dv_error *reterr)
+/*
+ * Scratch folders of commands that no longer live. What was half made in the other kinds' folders is
+ * the supervisor's to remove, a slice at a time: it may be as large as a data set.
+ */
+static enum dv_status sweep(const struct dv_data_folder *folder, struct dv_error *reterr)
 {
     char path[DV_PATH_SIZE];
-    enum dv_status status = dv_path_format(path, reterr, "%s/%s", folder->path, kind);
+    enum dv_status status = dv_path_format(path, reterr, "%s/cache", folder->path);
     DIR *stream = status == DV_OK ? opendir(path) : NULL;
     struct dirent *entry;
 
@@ -128,7 +130,7 @@ static enum dv_status sweep(
         if (entry->d_name[0] != '.' || !dv_uuid_is_valid(entry->d_name + 1)) {
             continue;
         }
-        status = dv_path_format(path, reterr, "%s/%s/%s", folder->path, kind, entry->d_name);
+        status = dv_path_format(path, reterr, "%s/cache/%s", folder->path, entry->d_name);
         if (status == DV_OK && !is_in_use(path)) {
             status = dv_folder_remove(path, reterr);
         }
@@ -226,8 +228,8 @@ enum dv_status dv_data_folder_lock(struct dv_data_folder *folder, struct dv_erro
     if (status == DV_OK) {
         status = write_owner(fd, "", reterr);
     }
-    for (size_t i = 0; i < DV_ARRAY_SIZE(kinds) && status == DV_OK; i++) {
-        status = sweep(folder, kinds[i], reterr);
+    if (status == DV_OK) {
+        status = sweep(folder, reterr);
     }
     if (status == DV_OK) {
         folder->lock_fd = fd;

@@ -38,8 +38,8 @@ DV_MUST_CHECK enum dv_status dv_data_folder_open(
 void dv_data_folder_close(struct dv_data_folder *folder);
 
 /*
- * Become the one that changes DATA, make what is missing of it, and sweep away what a killed one
- * left half-made. DV_CONFLICT: another process is, named in the message.
+ * Become the one that changes DATA, make what is missing of it, and sweep away the scratch folders
+ * of killed ones. DV_CONFLICT: another process is, named in the message.
  */
 DV_MUST_CHECK enum dv_status dv_data_folder_lock(
     struct dv_data_folder *folder, struct dv_error *reterr);

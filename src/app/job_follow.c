@@ -2,6 +2,7 @@
 #include "app/job_follow.h"
 
 #include "app/connection.h"
+#include "app/run_view.h"
 #include "app/session.h"
 #include "base/alloc.h"
 #include "base/json.h"
@@ -11,6 +12,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- Showing ---------------------------------------------------------------------------------- */
@@ -70,6 +72,21 @@ static void show_log(struct dv_session *session, const struct dv_json *data)
     }
 }
 
+/* Of those that are through; that one has begun its epochs tell. */
+static void show_run(struct dv_session *session, const struct dv_json *data)
+{
+    if (session->has_events) {
+        struct dv_json *line = dv_json_copy(data);
+        dv_json_set_string(line, "type", "run");
+        dv_print_json(line);
+    } else if (!session->is_json &&
+               !dv_text_equal(dv_json_get_string(data, "status", ""), "running")) {
+        dv_progress_view_end(&session->view);
+        dv_run_view_print(data);
+        (void)fflush(stdout);
+    }
+}
+
 /* One that is followed. */
 struct following {
     struct dv_session *session;
@@ -89,6 +106,8 @@ static bool on_event(void *user, int64_t id, const char *type, const struct dv_j
     }
     if (dv_text_equal(type, "progress") || dv_text_equal(type, "metrics")) {
         show_progress(session, data, dv_text_equal(type, "metrics"));
+    } else if (dv_text_equal(type, "run")) {
+        show_run(session, data);
     } else if (dv_text_equal(type, "log")) {
         show_log(session, data);
     } else if (dv_text_equal(type, "status")) {

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define PATIENCE_MS 60000
-#define ANSWER_TIMEOUT_MS 70000
+#define ANSWER_GRACE_MS 10000 /* for a role that has patience, beside that */
 #define STOP_GRACE_MS 1000
 #define OUTPUT_MAX 1000 /* tokens: the thoughts of a model that thinks count */
 
@@ -102,15 +102,15 @@ static enum dv_status send_question(struct dv_child *child, struct dv_error *ret
     return status == DV_OK ? dv_child_send(child, &message, fd, reterr) : status;
 }
 
-static enum dv_status receive_reply(struct dv_child *child, struct dv_message *ret_message,
-    struct dv_json **ret_document, struct dv_error *reterr)
+static enum dv_status receive_reply(struct dv_child *child, int64_t patience_ms,
+    struct dv_message *ret_message, struct dv_json **ret_document, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *document = NULL;
     DV_CLEANUP(dv_freep) char *text = NULL;
     struct dv_message message;
     size_t size;
 
-    enum dv_status status = dv_child_receive(child, ANSWER_TIMEOUT_MS, &message, reterr);
+    enum dv_status status = dv_child_receive(child, (int)patience_ms + ANSWER_GRACE_MS, &message, reterr);
     if (status != DV_OK) {
         return status;
     }
@@ -152,7 +152,7 @@ static enum dv_status call(const struct dv_llm_settings *settings, struct dv_mes
         status = send_question(child, reterr);
     }
     if (status == DV_OK) {
-        status = receive_reply(child, ret_message, ret_document, reterr);
+        status = receive_reply(child, settings->patience_ms, ret_message, ret_document, reterr);
     }
     if (child) {
         dv_child_stop(child, STOP_GRACE_MS, &end);
@@ -191,8 +191,24 @@ static void describe_failure(struct dv_json *json, const char *outcome, const st
     dv_json_set_text(json, "summary", error->text);
 }
 
-static void check(struct dv_json *json, struct dv_llm_settings *settings)
+static struct dv_json *make_answer(void)
 {
+    static const char *const keys[] = {
+        "base_url", "model", "outcome", "reason", "rung", "latency_ms"};
+    struct dv_json *json = dv_json_object();
+
+    dv_json_set_bool(json, "is_configured", false);
+    for (size_t i = 0; i < DV_ARRAY_SIZE(keys); i++) {
+        dv_json_set(json, keys[i], dv_json_null());
+    }
+    dv_json_set_string(json, "summary", "not configured");
+    return json;
+}
+
+struct dv_json *dv_llm_check(const struct dv_llm_settings *settings, int64_t patience_ms)
+{
+    struct dv_llm_settings patient = *settings;
+    struct dv_json *json = make_answer();
     struct dv_message message = {0};
     struct dv_json *document = NULL;
     struct dv_error error = {0};
@@ -200,35 +216,31 @@ static void check(struct dv_json *json, struct dv_llm_settings *settings)
     dv_json_set_bool(json, "is_configured", true);
     dv_json_set_text(json, "base_url", settings->url);
     dv_json_set_text(json, "model", settings->models[0]);
-    settings->patience_ms = PATIENCE_MS;
-    if (call(settings, &message, &document, &error) == DV_OK) {
+    patient.patience_ms = patience_ms;
+    if (call(&patient, &message, &document, &error) == DV_OK) {
         describe_reply(json, settings, &message.reply, document);
         dv_message_finish(&message);
         dv_json_unref(document);
     } else {
         describe_failure(json, "role", &error);
     }
+    return json;
 }
 
-struct dv_json *dv_llm_check(void)
+struct dv_json *dv_llm_check_environment(void)
 {
-    static const char *const keys[] = {
-        "base_url", "model", "outcome", "reason", "rung", "latency_ms"};
-    struct dv_json *json = dv_json_object();
     struct dv_llm_settings settings;
     struct dv_error error = {0};
 
-    dv_json_set_bool(json, "is_configured", false);
-    for (size_t i = 0; i < DV_ARRAY_SIZE(keys); i++) {
-        dv_json_set(json, keys[i], dv_json_null());
-    }
-    dv_json_set_string(json, "summary", "not configured");
     enum dv_status status = dv_llm_settings_take(&settings, &error);
     if (status == DV_OK) {
         dv_secret_hide_process();
-        check(json, &settings);
+        struct dv_json *json = dv_llm_check(&settings, PATIENCE_MS);
         dv_file_closep(&settings.key_fd);
-    } else if (status != DV_NOT_FOUND) {
+        return json;
+    }
+    struct dv_json *json = make_answer();
+    if (status != DV_NOT_FOUND) {
         describe_failure(json, "settings", &error);
     }
     return json;

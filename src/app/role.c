@@ -2,8 +2,11 @@
 #include "app/role.h"
 
 #include "app/command.h"
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
+#include "base/memory_file.h"
 #include "wire/channel.h"
 #include "wire/failure.h"
 
@@ -57,20 +60,50 @@ void dv_role_log(struct dv_role *role, enum dv_log_level level, const char *text
         &(struct dv_message){.type = DV_MESSAGE_LOG, .log = {.level = names[level], .text = text}});
 }
 
-bool dv_role_is_cancelled(struct dv_role *role)
+enum dv_status dv_role_send_document(struct dv_role *role, const struct dv_message *message,
+    const struct dv_json *document, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *text = dv_json_print(document);
+    DV_CLEANUP(dv_file_closep) int fd = -1;
+
+    enum dv_status status = dv_memory_file_create(
+        dv_message_type_name(message->type), text, strlen(text), &fd, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    status = dv_message_send(role->channel, message, fd, SEND_TIMEOUT_MS, reterr);
+    role->is_cancelled = role->is_cancelled || status != DV_OK;
+    return status;
+}
+
+enum dv_status dv_role_listen(struct dv_role *role, int timeout_ms, struct dv_error *reterr)
 {
     struct dv_message message;
+    enum dv_status status = DV_CANCELLED;
 
-    if (role->is_cancelled) {
-        return true;
+    if (!role->is_cancelled) {
+        status = dv_message_receive(role->channel, timeout_ms, &message, reterr);
     }
-    enum dv_status status = dv_message_receive(role->channel, 0, &message, NULL);
+    if (status == DV_TIMEOUT) {
+        return status;
+    }
     if (status == DV_OK) {
         role->is_cancelled = message.type == DV_MESSAGE_CANCEL;
+        if (!role->is_cancelled && role->on_message) {
+            role->on_message(role, &message);
+        }
         dv_message_finish(&message);
-    } else if (status != DV_TIMEOUT) {
+    } else {
         role->is_cancelled = true;
     }
+    return role->is_cancelled ? dv_fail(reterr, DV_CANCELLED, "stopped on request") : DV_OK;
+}
+
+bool dv_role_is_cancelled(struct dv_role *role)
+{
+    enum dv_status status = dv_role_listen(role, 0, NULL);
+
+    (void)status; /* nothing having come is the ordinary */
     return role->is_cancelled;
 }
 

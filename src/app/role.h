@@ -27,6 +27,10 @@ struct dv_role {
     const struct dv_message_job *job;
     bool is_cancelled;         /* asked to stop, or the parent has gone */
     uint64_t last_progress_ns; /* when one was sent last */
+
+    /* Optional: what the parent says beside cancel, whenever it is listened to. Borrowed. */
+    void (*on_message)(struct dv_role *role, const struct dv_message *message);
+    void *user;
 };
 
 struct dv_role_impl {
@@ -51,7 +55,15 @@ void dv_role_send(struct dv_role *role, const struct dv_message *message);
 DV_MUST_CHECK enum dv_status dv_role_try_send(
     struct dv_role *role, const struct dv_message *message, struct dv_error *reterr);
 
+/* The same with a document riding along, for what must arrive (base/memory_file.h). */
+DV_MUST_CHECK enum dv_status dv_role_send_document(struct dv_role *role,
+    const struct dv_message *message, const struct dv_json *document, struct dv_error *reterr);
+
 /* Has the parent asked to stop, or gone? Quick enough for every step. */
 bool dv_role_is_cancelled(struct dv_role *role);
+
+/* Listen for up to `timeout_ms` (-1: until it says something). DV_TIMEOUT, DV_CANCELLED. */
+DV_MUST_CHECK enum dv_status dv_role_listen(
+    struct dv_role *role, int timeout_ms, struct dv_error *reterr);
 
 #endif

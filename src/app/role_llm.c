@@ -25,6 +25,9 @@
 
 #include <netdb.h>
 
+_Static_assert(DV_MESSAGE_ASK_SIZE_MAX == DV_LLM_QUESTION_SIZE_MAX, "a question fits");
+_Static_assert(DV_MESSAGE_REPLY_SIZE_MAX == DV_LLM_REPLY_SIZE_MAX, "an answer fits");
+
 #define DATA_SIZE_MAX (512u << 20)
 #define FILE_COUNT_MAX 64u
 #define SECRET_TIMEOUT_MS 30000

@@ -6,7 +6,8 @@
  * `model_folder`, all on `dataset_folder`. What it makes goes into `job_folder`: checkpoints, the
  * model under model/ (partial/ after a salvage), and the result as result.json (partial.json),
  * because that may be larger than a message; the result message is empty.
- * Options of an evaluation: "split", or "all" for every sample.
+ * Options of an evaluation: "split", or "all" for every sample; of a training: "can_ask", whether
+ * there is a language model.
  *
  * The folder is locked for as long as the process lives: one that was killed may linger in the
  * kernel, and until it has gone the next one waits, so that never two write there.
@@ -14,6 +15,7 @@
 
 #include "app/command.h"
 #include "app/role.h"
+#include "app/worker_ask.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -64,10 +66,43 @@ static bool is_cancelled(void *user)
     return dv_role_is_cancelled(user);
 }
 
+/* What cannot be said makes the role cancelled. */
+static void on_run(void *user, const struct dv_json *run)
+{
+    const struct dv_message message = {.type = DV_MESSAGE_RUN,
+        .run = {.iteration = dv_json_get_integer(run, "iteration", 0),
+            .status = dv_json_get_string(run, "status", "")}};
+    struct dv_role *role = user;
+    struct dv_error error = {0};
+
+    if (dv_role_send_document(role, &message, run, &error) != DV_OK) {
+        dv_role_log(role, DV_LOG_WARNING, error.text);
+    }
+}
+
+static enum dv_status ask(void *user, int64_t number, const char *purpose,
+    const struct dv_json *question, struct dv_error *reterr)
+{
+    return dv_worker_ask(((struct dv_role *)user)->user, number, purpose, question, reterr);
+}
+
+static enum dv_status hear(void *user, int64_t number, int timeout_ms, struct dv_json **ret_reply,
+    struct dv_error *reterr)
+{
+    return dv_worker_hear(((struct dv_role *)user)->user, number, timeout_ms, ret_reply, reterr);
+}
+
 static struct dv_train_callbacks make_callbacks(struct dv_role *role)
 {
-    return (struct dv_train_callbacks){
-        .user = role, .progress = on_progress, .log = on_log, .is_cancelled = is_cancelled};
+    bool can_ask = dv_json_get_bool(role->job->options, "can_ask", false);
+
+    return (struct dv_train_callbacks){.user = role,
+        .progress = on_progress,
+        .log = on_log,
+        .is_cancelled = is_cancelled,
+        .run = on_run,
+        .ask = can_ask ? ask : NULL,
+        .hear = can_ask ? hear : NULL};
 }
 
 /* --- The kinds of job ------------------------------------------------------------------- */
@@ -200,6 +235,7 @@ static enum dv_status run(
     const struct dv_message_job *job = role->job;
     DV_CLEANUP(dv_file_closep) int lock_fd = -1;
     DV_CLEANUP(dv_json_unrefp) struct dv_json *result = NULL;
+    struct dv_worker_ask questions;
 
     (void)ret_result;
     for (size_t i = 0; i < DV_ARRAY_SIZE(kinds) && job->job_folder; i++) {
@@ -208,7 +244,9 @@ static enum dv_status run(
         }
         enum dv_status status = lock_folder(role, &lock_fd, reterr);
         if (status == DV_OK) {
+            dv_worker_ask_init(&questions, role);
             status = kinds[i].run(role, &result, reterr);
+            dv_worker_ask_finish(&questions);
         }
         return status == DV_OK ? write_result(job->job_folder, kinds[i].result_name, result, reterr)
                                : status;

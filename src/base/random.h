@@ -24,6 +24,7 @@ enum dv_random_stream {
     DV_RANDOM_DROPOUT = 4, /* dropout masks; position: step, then node */
     DV_RANDOM_SPLIT = 5,   /* train/val/test split; position: class */
     DV_RANDOM_SAMPLE = 6,  /* dv sample; position: picture */
+    DV_RANDOM_SEARCH = 7,  /* what a search tries next; position: slot, then try */
 };
 
 /* The stream for this purpose and position; `a` and `b` as the enum says, 0 where unused. */

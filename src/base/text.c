@@ -160,6 +160,20 @@ static void replace_bytes(char *text, bool with_controls)
     }
 }
 
+bool dv_text_clip(char *text, size_t size_max)
+{
+    size_t size = size_max;
+
+    if (strlen(text) <= size_max) {
+        return false;
+    }
+    while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80) {
+        size--; /* back to the first byte of a sequence */
+    }
+    text[size] = '\0';
+    return true;
+}
+
 void dv_text_make_utf8(char *text)
 {
     replace_bytes(text, false);

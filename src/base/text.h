@@ -35,6 +35,9 @@ void dv_text_make_utf8(char *text);
 /* The same, and for control characters too: a terminal shows the text and obeys nothing in it. */
 void dv_text_make_printable(char *text);
 
+/* Shorten to at most `size_max` bytes, between two characters of UTF-8; true if it had to be. */
+bool dv_text_clip(char *text, size_t size_max);
+
 /* Lower-case hexadecimal of `size` bytes into `ret_text`, which holds 2 * size + 1. */
 void dv_text_hex(const void *bytes, size_t size, char *ret_text);
 

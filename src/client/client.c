@@ -371,7 +371,8 @@ struct stream {
     struct dv_buffer pending; /* bytes that are no whole line yet */
     struct dv_buffer data;
     char type[64];
-    int64_t id; /* of the last event: where to go on */
+    int64_t id;      /* of the last whole event: where to go on */
+    int64_t next_id; /* of the one that is coming in */
     bool is_over;
     bool was_heard; /* since the connection was made */
 };
@@ -380,6 +381,7 @@ static void end_event(struct stream *stream)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *json = NULL;
 
+    stream->id = stream->next_id;
     if (stream->data.size > 0 &&
         dv_json_parse(stream->data.data, stream->data.size, &json, NULL) == DV_OK) {
         stream->is_over = !stream->on_event(
@@ -407,7 +409,7 @@ static void take_line(struct stream *stream, char *line)
     *value++ = '\0';
     value += *value == ' ';
     if (dv_text_equal(line, "id")) {
-        (void)dv_text_to_int64(value, &stream->id);
+        (void)dv_text_to_int64(value, &stream->next_id);
     } else if (dv_text_equal(line, "event")) {
         (void)dv_text_copy(stream->type, sizeof(stream->type), value);
     } else if (dv_text_equal(line, "data")) {
@@ -457,6 +459,7 @@ enum dv_status dv_client_follow(struct dv_client *client, const char *path, int6
     struct stream stream = {.on_event = on_event,
         .user = user,
         .id = *last_id,
+        .next_id = *last_id,
         .pending = DV_BUFFER_INIT(EVENT_SIZE_MAX),
         .data = DV_BUFFER_INIT(EVENT_SIZE_MAX)};
     uint64_t silent_since_ns = dv_clock_monotonic_ns();
@@ -482,6 +485,7 @@ enum dv_status dv_client_follow(struct dv_client *client, const char *path, int6
         dv_buffer_consume(&stream.pending, stream.pending.size);
         dv_buffer_consume(&stream.data, stream.data.size);
         stream.type[0] = '\0';
+        stream.next_id = stream.id;
         struct pollfd poller = {
             .fd = client->interrupt_fd > 0 ? client->interrupt_fd : -1, .events = POLLIN};
         (void)poll(&poller, 1, RETRY_MS);

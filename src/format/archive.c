@@ -32,7 +32,7 @@
 enum dv_status dv_archive_write(const char *folder, const char *path, struct dv_error *reterr)
 {
     static const char *const names[] = {DV_MODEL_DESCRIPTION, DV_MODEL_WEIGHTS, DV_MODEL_PYTHON,
-        DV_MODEL_METRICS, DV_MODEL_HISTORY, DV_MODEL_CARD};
+        DV_MODEL_TRAINING, DV_MODEL_METRICS, DV_MODEL_HISTORY, DV_MODEL_CARD};
     DV_CLEANUP(dv_zip_writer_closep) struct dv_zip_writer *writer = NULL;
     char file[DV_PATH_SIZE];
 

@@ -201,4 +201,8 @@ void dv_model_card(const struct dv_model_content *content, struct dv_buffer *buf
         "| `model.py` | the same network in PyTorch: `python model.py PICTURE...` |\n"
         "| `metrics.json` | all figures |\n"
         "| `history.jsonl` | one line per epoch |\n");
+    if (dv_json_is_object(content->hyperparameters)) {
+        dv_buffer_append_text(buffer,
+            "| `train.py` | trains it from nothing, in PyTorch: `python train.py FOLDER` |\n");
+    }
 }

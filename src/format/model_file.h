@@ -23,6 +23,7 @@ struct dv_json;
 #define DV_MODEL_DESCRIPTION "model.json"
 #define DV_MODEL_WEIGHTS "weights.safetensors"
 #define DV_MODEL_PYTHON "model.py"
+#define DV_MODEL_TRAINING "train.py" /* only where hyperparameters are known */
 #define DV_MODEL_METRICS "metrics.json"
 #define DV_MODEL_HISTORY "history.jsonl"
 #define DV_MODEL_CARD "card.md"

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "format/python_source.h"
+#include "format/python_train.h"
 #include "format/safetensors.h"
 #include "spec/arch.h"
 #include "spec/graph.h"
@@ -146,6 +147,21 @@ static enum dv_status write_python(
     return status;
 }
 
+/* An imported model was trained nobody knows how. */
+static enum dv_status write_training(
+    const struct dv_model_content *content, const char *folder, struct dv_error *reterr)
+{
+    struct dv_buffer text = DV_BUFFER_INIT(TEXT_SIZE_MAX);
+
+    if (!dv_json_is_object(content->hyperparameters)) {
+        return DV_OK;
+    }
+    dv_python_train_write(content->hyperparameters, &text);
+    enum dv_status status = write_text(folder, DV_MODEL_TRAINING, &text, reterr);
+    dv_buffer_finish(&text);
+    return status;
+}
+
 static enum dv_status write_card(
     const struct dv_model_content *content, const char *folder, struct dv_error *reterr)
 {
@@ -174,6 +190,9 @@ static enum dv_status write_files(
     }
     if (status == DV_OK) {
         status = write_python(content, folder, reterr);
+    }
+    if (status == DV_OK) {
+        status = write_training(content, folder, reterr);
     }
     if (status == DV_OK) {
         status = write_json(folder, DV_MODEL_METRICS, metrics, reterr);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "http/connection.h"
 #include "http/http_limits.h"
 #include "http/server_impl.h"
@@ -240,9 +241,11 @@ void dv_http_reaper_stop(struct dv_http_server *server)
         pthread_join(server->reaper, NULL);
         server->has_reaper = false;
     }
-    if (server->reaper_fd >= 0) {
-        (void)close(server->reaper_fd);
-        server->reaper_fd = -1;
-    }
     server->polls = dv_free(server->polls);
+}
+
+void dv_http_reaper_close(struct dv_http_server *server)
+{
+    assert(!server->has_reaper);
+    dv_file_closep(&server->reaper_fd);
 }

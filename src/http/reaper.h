@@ -14,7 +14,10 @@ struct dv_http_server;
 
 DV_MUST_CHECK enum dv_status dv_http_reaper_start(
     struct dv_http_server *server, struct dv_error *reterr);
-void dv_http_reaper_stop(struct dv_http_server *server);
+void dv_http_reaper_stop(struct dv_http_server *server); /* who wakes it wakes nobody now */
+
+/* After it was stopped, and when nobody is left who might wake it. */
+void dv_http_reaper_close(struct dv_http_server *server);
 
 /* Look at everything now. From any thread; quick. */
 void dv_http_reaper_wake(struct dv_http_server *server);

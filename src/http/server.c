@@ -292,6 +292,7 @@ struct dv_http_server *dv_http_server_stop(struct dv_http_server *server)
     pthread_mutex_unlock(&server->lock);
     dv_http_reaper_stop(server);
     MHD_stop_daemon(server->daemon);
+    dv_http_reaper_close(server); /* not before: a connection that is the first wakes it */
     server->writer = dv_file_writer_destroy(server->writer);
     assert(server->connection_count == 0);
     dv_file_closep(&server->listen_fd);

@@ -321,10 +321,11 @@ enum dv_status dv_child_next(
     return status;
 }
 
-enum dv_status dv_child_send_line(struct dv_child *child, const char *line, struct dv_error *reterr)
+enum dv_status dv_child_send_line(
+    struct dv_child *child, const char *line, int passed_fd, struct dv_error *reterr)
 {
     assert(child);
-    return dv_channel_send(child->channel, line, strlen(line), -1, 0, reterr);
+    return dv_channel_send(child->channel, line, strlen(line), passed_fd, 0, reterr);
 }
 
 void dv_child_begin_stop(struct dv_child *child, int grace_ms)

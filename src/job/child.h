@@ -65,9 +65,12 @@ void dv_child_attend(struct dv_child *child);
 DV_MUST_CHECK enum dv_status dv_child_next(
     struct dv_child *child, struct dv_message *ret_message, struct dv_error *reterr);
 
-/* Send an encoded message. DV_TIMEOUT: it does not read. DV_NOT_FOUND: it has closed. */
+/*
+ * Send an encoded message, with `passed_fd` (-1: none). DV_TIMEOUT: it does not read. DV_NOT_FOUND:
+ * it has closed.
+ */
 DV_MUST_CHECK enum dv_status dv_child_send_line(
-    struct dv_child *child, const char *line, struct dv_error *reterr);
+    struct dv_child *child, const char *line, int passed_fd, struct dv_error *reterr);
 
 /*
  * Begin to stop it: a cancel message now, SIGKILL to its group after `grace_ms`, SIGTERM half a

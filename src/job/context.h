@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+struct dv_json;
 struct dv_store;
 struct dv_sweeper;
 
@@ -22,6 +23,9 @@ struct dv_job_context {
     int64_t thread_count;     /* of a worker, where its job does not say; never 0 */
     int64_t memory_max;       /* bytes of a worker; 0: what the machine has */
     uint32_t silence_seconds; /* after which a child is looked at more closely */
+    const struct dv_json *llm_settings; /* what `dv llm` takes; NULL: there is no endpoint */
+    int llm_key_fd;                     /* a sealed file in memory; -1: there is no key */
+    struct dv_json *llm_memory;         /* what was learned of it; NULL: nothing yet */
 };
 
 #endif

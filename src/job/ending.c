@@ -17,6 +17,10 @@ static enum dv_status write_once(const struct dv_ending *ending, struct dv_store
     const char *job_id, int64_t fence, struct dv_error *reterr)
 {
     const char *reason = dv_failure_reason_name(ending->reason);
+    const struct dv_job_setback setback = {.reason = reason,
+        .is_charged = ending->is_charged,
+        .run = ending->run,
+        .run_restarts = ending->run_restarts};
 
     switch (ending->kind) {
     case DV_ENDING_COMPLETED:
@@ -25,14 +29,16 @@ static enum dv_status write_once(const struct dv_ending *ending, struct dv_store
         return dv_jobs_cancel(store, job_id, fence, ending->result,
             ending->result ? ending->model_path : NULL, reterr);
     case DV_ENDING_REQUEUED:
-        return dv_jobs_requeue(store, job_id, fence, reason, ending->is_charged, reterr);
+        return dv_jobs_requeue(store, job_id, fence, &setback, reterr);
     default:
         assert(ending->kind == DV_ENDING_FAILED);
         return dv_jobs_fail(store, job_id, fence, reason, ending->text, reterr);
     }
 }
 
-/* Is the row as this ending leaves it? Then an earlier attempt went through and its answer did not.
+/*
+ * Is the row as this ending leaves it? Then an earlier attempt went through and its answer did not.
+ * Is it ours as before? Then it was a constraint that refused: `reterr` holds what it says.
  */
 static enum dv_status find_out(const struct dv_ending *ending, struct dv_store *store,
     const char *job_id, int64_t fence, struct dv_error *reterr)
@@ -47,11 +53,15 @@ static enum dv_status find_out(const struct dv_ending *ending, struct dv_store *
     if (status != DV_OK) {
         return status == DV_NOT_FOUND ? DV_CONFLICT : status;
     }
-    bool is_done = dv_json_get_integer(row, "fence", -1) == fence &&
-                   dv_text_equal(dv_json_get_string(row, "status", ""), statuses[ending->kind]);
-    return is_done ? DV_OK
-                   : dv_fail(reterr, DV_CONFLICT, "job %s is '%s' by now, and not ours", job_id,
-                         dv_json_get_string(row, "status", ""));
+    const char *now = dv_json_get_string(row, "status", "");
+    bool has_our_fence = dv_json_get_integer(row, "fence", -1) == fence;
+    if (has_our_fence && dv_text_equal(now, statuses[ending->kind])) {
+        return DV_OK;
+    }
+    if (has_our_fence && dv_text_equal(now, "running")) {
+        return DV_INVALID;
+    }
+    return dv_fail(reterr, DV_CONFLICT, "job %s is '%s' by now, and not ours", job_id, now);
 }
 
 enum dv_status dv_ending_write(const struct dv_ending *ending, struct dv_job_context *context,

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdint.h>
 
 struct dv_job_context;
 struct dv_json;
@@ -29,7 +30,8 @@ struct dv_ending {
     enum dv_ending_kind kind;
     enum dv_failure_reason reason; /* failed, requeued */
     char text[512];                /* failed */
-    bool is_charged;               /* requeued: it counts as a restart */
+    bool is_charged;               /* requeued: it counts as a restart of the job */
+    int64_t run, run_restarts;     /* requeued: by this candidate, so often in a row; 0: by none */
     struct dv_json *result;        /* completed; cancelled with a model; owned */
     char model_path[DV_PATH_SIZE]; /* with a result */
 };

@@ -43,6 +43,8 @@ struct dv_errand {
     char id[DV_UUID_TEXT_SIZE]; /* of the job or the data set */
     const char *role;           /* of its child */
     struct dv_talk *talk;       /* NULL: it has no child now */
+    const char *helper_role;    /* of a second child, which the errand itself listens to */
+    const struct dv_talk *helper; /* NULL: there is none now */
     uint64_t memory_bytes;      /* planned for its child; 0: not worth reckoning with */
     uint64_t disk_bytes;
     bool is_over;

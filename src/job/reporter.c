@@ -7,24 +7,27 @@
 #include "base/log.h"
 #include "job/context.h"
 #include "store/jobs.h"
+#include "store/runs.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #define EPOCHS_WAITING_MAX 10000 /* while the store is away; later ones are left out */
+#define RUNS_WAITING_MAX 256     /* the same of candidates */
 #define INTERVAL_MS 1000
 
 struct report {
     struct dv_job_progress columns;
     struct dv_json *figures;
+    struct dv_json *run; /* it is about a candidate, and the above is not there; or NULL */
 };
 
 struct dv_reporter {
     struct dv_job_context *context;
     char *job_id;
     int64_t fence;
-    struct report *epochs; /* that have ended and are not written, oldest first */
+    struct report *epochs; /* that have ended and are not written, and candidates; oldest first */
     size_t epoch_count, epoch_capacity;
     struct report newest; /* of what came since; its figures are NULL when there is none */
     uint64_t written_ns;  /* when something was written last */
@@ -47,6 +50,7 @@ struct dv_reporter *dv_reporter_create(
 static void finish(struct report *report)
 {
     report->figures = dv_json_unref(report->figures);
+    report->run = dv_json_unref(report->run);
 }
 
 struct dv_reporter *dv_reporter_destroy(struct dv_reporter *reporter)
@@ -133,6 +137,45 @@ void dv_reporter_take(struct dv_reporter *reporter, const struct dv_message_prog
     }
 }
 
+static size_t count_runs(const struct dv_reporter *reporter)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < reporter->epoch_count; i++) {
+        count += reporter->epochs[i].run != NULL;
+    }
+    return count;
+}
+
+/* Forget what waits of this candidate: what comes now says it all. */
+static void overtake(struct dv_reporter *reporter, int64_t iteration)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < reporter->epoch_count; i++) {
+        struct report *report = &reporter->epochs[i];
+        if (report->run && dv_json_get_integer(report->run, "iteration", 0) == iteration) {
+            finish(report);
+        } else {
+            reporter->epochs[kept++] = *report;
+        }
+    }
+    reporter->epoch_count = kept;
+}
+
+enum dv_status dv_reporter_take_run(
+    struct dv_reporter *reporter, const struct dv_json *run, struct dv_error *reterr)
+{
+    assert(reporter);
+    overtake(reporter, dv_json_get_integer(run, "iteration", 0));
+    if (count_runs(reporter) >= RUNS_WAITING_MAX || reporter->epoch_count >= EPOCHS_WAITING_MAX) {
+        return dv_fail(reterr, DV_TOO_LARGE, "more candidates than can wait for the database");
+    }
+    const struct report report = {.run = dv_json_ref(run)};
+    take_epoch(reporter, &report);
+    return DV_OK;
+}
+
 /* --- Writing ---------------------------------------------------------------------------- */
 
 int dv_reporter_patience_ms(const struct dv_reporter *reporter)
@@ -152,10 +195,13 @@ int dv_reporter_patience_ms(const struct dv_reporter *reporter)
 /* DV_OK: written, or of no use any more. */
 static enum dv_status write_report(struct dv_reporter *reporter, struct report *report)
 {
+    struct dv_store *store = reporter->context->store;
     struct dv_error error = {0};
 
-    enum dv_status status = dv_jobs_progress(
-        reporter->context->store, reporter->job_id, reporter->fence, &report->columns, &error);
+    enum dv_status status =
+        report->run ? dv_runs_put(store, reporter->job_id, reporter->fence, report->run, &error)
+                    : dv_jobs_progress(
+                          store, reporter->job_id, reporter->fence, &report->columns, &error);
     if (dv_gate_must_wait(&reporter->context->gate, status, &error)) {
         return DV_UNAVAILABLE;
     }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct dv_job_context;
+struct dv_json;
 struct dv_reporter;
 
 struct dv_reporter *dv_reporter_create(
@@ -22,6 +23,14 @@ struct dv_reporter *dv_reporter_create(
 struct dv_reporter *dv_reporter_destroy(struct dv_reporter *reporter);
 
 void dv_reporter_take(struct dv_reporter *reporter, const struct dv_message_progress *progress);
+
+/*
+ * Where a candidate of a search stands (store/runs.h), in its place among the ends of epochs; what
+ * was said of the same one and is not written yet is overtaken. DV_TOO_LARGE: while the store is
+ * away more came than is kept.
+ */
+DV_MUST_CHECK enum dv_status dv_reporter_take_run(
+    struct dv_reporter *reporter, const struct dv_json *run, struct dv_error *reterr);
 
 /* How long until there is something to write; -1: nothing is waiting. */
 int dv_reporter_patience_ms(const struct dv_reporter *reporter);

@@ -36,8 +36,11 @@
 #define LOOK_INTERVAL_MS 5000 /* for what changed without anyone saying so */
 #define STOP_SECONDS 10u      /* what cannot be written down by then is recovered */
 #define RUNNING_JOBS_MAX 64u
+#define JOBS_TO_END_MAX 1u /* beside those: of one that waited, what it has trained is kept */
+#define TRAININGS_MAX (RUNNING_JOBS_MAX + JOBS_TO_END_MAX)
 #define INTAKES_MAX 1u
-#define ERRANDS_MAX (RUNNING_JOBS_MAX + INTAKES_MAX)
+#define ERRANDS_MAX (TRAININGS_MAX + INTAKES_MAX)
+#define CHILDREN_MAX (2 * ERRANDS_MAX) /* each may have a helper beside its own */
 #define OWN_FDS 2
 
 /* For other threads: which children there are. */
@@ -54,7 +57,7 @@ struct dv_supervisor {
     const char *jobs_since; /* NULL: whatever waits */
     int wake_fd;
 
-    struct dv_errand *trainings[RUNNING_JOBS_MAX];
+    struct dv_errand *trainings[TRAININGS_MAX];
     size_t training_count;
     struct dv_errand *intakes[INTAKES_MAX];
     size_t intake_count;
@@ -62,7 +65,7 @@ struct dv_supervisor {
     uint64_t stopped_ns; /* when it was asked to stop; 0: it was not */
 
     pthread_mutex_t lock; /* of what follows */
-    struct child_entry children[ERRANDS_MAX];
+    struct child_entry children[CHILDREN_MAX];
     size_t child_count;
 };
 
@@ -112,6 +115,8 @@ enum dv_status dv_supervisor_create(const struct dv_supervisor_options *options,
         .program = options->program,
         .thread_count = options->thread_count > 0 ? options->thread_count : count_processors(),
         .memory_max = options->memory_max,
+        .llm_settings = options->llm_settings,
+        .llm_key_fd = options->llm_settings ? options->llm_key_fd : -1,
         .silence_seconds =
             options->silence_seconds > 0 ? options->silence_seconds : SILENCE_SECONDS_DEFAULT};
     supervisor->running_jobs_max = clamp_jobs(options->running_jobs_max);
@@ -142,6 +147,7 @@ struct dv_supervisor *dv_supervisor_destroy(struct dv_supervisor *supervisor)
     }
     supervisor->recovery = dv_recovery_destroy(supervisor->recovery);
     supervisor->context.sweeper = dv_sweeper_destroy(supervisor->context.sweeper);
+    supervisor->context.llm_memory = dv_json_unref(supervisor->context.llm_memory);
     dv_file_closep(&supervisor->wake_fd);
     (void)pthread_mutex_destroy(&supervisor->lock);
     return dv_free(supervisor);
@@ -258,10 +264,11 @@ static void find_room(
 
 static enum dv_status claim(struct dv_supervisor *supervisor, struct dv_error *reterr)
 {
-    while (supervisor->training_count < supervisor->running_jobs_max) {
+    while (supervisor->training_count < supervisor->running_jobs_max + JOBS_TO_END_MAX) {
         struct dv_json *row = NULL;
-        enum dv_status status = dv_jobs_claim(
-            supervisor->context.store, supervisor->jobs_since, &row, reterr);
+        bool has_room = supervisor->training_count < supervisor->running_jobs_max;
+        enum dv_status status = dv_jobs_claim(supervisor->context.store,
+            has_room ? supervisor->jobs_since : DV_JOBS_TO_END, &row, reterr);
         if (status != DV_OK) {
             return status == DV_NOT_FOUND ? DV_OK : status;
         }
@@ -336,9 +343,12 @@ static size_t watch(struct dv_errand *const *errands, size_t count, struct pollf
     size_t used = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (errands[i]->talk) {
-            dv_talk_watch(errands[i]->talk, ret_fds + used);
-            used += DV_TALK_POLL_COUNT;
+        const struct dv_talk *const talks[] = {errands[i]->talk, errands[i]->helper};
+        for (size_t k = 0; k < DV_ARRAY_SIZE(talks); k++) {
+            if (talks[k]) {
+                dv_talk_watch(talks[k], ret_fds + used);
+                used += DV_TALK_POLL_COUNT;
+            }
         }
     }
     return used;
@@ -383,16 +393,22 @@ static bool is_stopped(const struct dv_supervisor *supervisor)
                dv_clock_seconds_since(supervisor->stopped_ns) > (double)STOP_SECONDS);
 }
 
+static void list_child(struct dv_supervisor *supervisor, const struct dv_errand *errand,
+    const struct dv_talk *talk, const char *role)
+{
+    if (talk) {
+        struct child_entry *entry = &supervisor->children[supervisor->child_count++];
+        *entry = (struct child_entry){.role = role, .pid = dv_talk_pid(talk)};
+        memcpy(entry->id, errand->id, sizeof(entry->id));
+    }
+}
+
 static void list_children(
     struct dv_supervisor *supervisor, struct dv_errand *const *errands, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (errands[i]->talk) {
-            struct child_entry *entry = &supervisor->children[supervisor->child_count++];
-            *entry = (struct child_entry){
-                .role = errands[i]->role, .pid = dv_talk_pid(errands[i]->talk)};
-            memcpy(entry->id, errands[i]->id, sizeof(entry->id));
-        }
+        list_child(supervisor, errands[i], errands[i]->talk, errands[i]->role);
+        list_child(supervisor, errands[i], errands[i]->helper, errands[i]->helper_role);
     }
 }
 
@@ -433,7 +449,7 @@ static void work(struct dv_supervisor *supervisor)
 enum dv_status dv_supervisor_run(
     struct dv_supervisor *supervisor, int stop_fd, struct dv_error *reterr)
 {
-    struct pollfd fds[OWN_FDS + ERRANDS_MAX * DV_TALK_POLL_COUNT];
+    struct pollfd fds[OWN_FDS + CHILDREN_MAX * DV_TALK_POLL_COUNT];
 
     assert(supervisor);
     while (!is_stopped(supervisor)) {
@@ -459,7 +475,7 @@ enum dv_status dv_supervisor_run(
 
 struct dv_json *dv_supervisor_usage(struct dv_supervisor *supervisor)
 {
-    struct child_entry children[ERRANDS_MAX];
+    struct child_entry children[CHILDREN_MAX];
     struct dv_json *list = dv_json_array();
     size_t count;
 

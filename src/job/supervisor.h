@@ -32,6 +32,8 @@ struct dv_supervisor_options {
     int64_t thread_count;       /* of one worker, where its job does not say; 0: all processors */
     int64_t memory_max;         /* bytes of private memory of one worker; 0: what the machine has */
     uint32_t silence_seconds;   /* after which a child is looked at more closely; 0: 600 */
+    const struct dv_json *llm_settings; /* of the language model's endpoint, without its key; NULL: none */
+    int llm_key_fd;             /* with settings: the key, a sealed file in memory; -1: it has none */
 };
 
 /*

@@ -6,6 +6,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/memory_file.h"
 #include "base/text.h"
 #include "spec/limits.h"
 
@@ -34,6 +37,7 @@ struct dv_talk {
     enum phase phase;
     uint64_t deadline_ns; /* of the phase; 0: none */
     uint64_t last_heard_ns;
+    int document_fd; /* of the message that is being passed on; -1: it has none */
     bool is_stopped; /* by us */
     bool is_overdue; /* and that because it let a deadline pass */
     bool has_result;
@@ -75,6 +79,7 @@ enum dv_status dv_talk_start(const struct dv_talk_options *options,
     const struct dv_child_options child = {
         .role = options->role, .program = options->program, .user = talk, .on_line = take_line};
     talk->options = *options;
+    talk->document_fd = -1;
     talk->job_line = dv_message_encode(&message);
     talk->last_heard_ns = dv_clock_monotonic_ns();
     if (strlen(talk->job_line) >= DV_MESSAGE_SIZE_MAX) {
@@ -148,7 +153,7 @@ static void answer_hello(struct dv_talk *talk, const struct dv_message_hello *he
         break_off(talk, text);
         return;
     }
-    enum dv_status status = dv_child_send_line(talk->child, talk->job_line, &error);
+    enum dv_status status = dv_child_send_line(talk->child, talk->job_line, -1, &error);
     talk->job_line = dv_free(talk->job_line);
     if (status != DV_OK && status != DV_NOT_FOUND) { /* one that has gone: its end tells why */
         break_off(talk, error.text);
@@ -183,11 +188,32 @@ static bool is_in_order(enum phase phase, enum dv_message_type type)
     case DV_MESSAGE_PROGRESS:
     case DV_MESSAGE_LOG:
     case DV_MESSAGE_FINDINGS:
+    case DV_MESSAGE_RUN:
+    case DV_MESSAGE_ASK:
+    case DV_MESSAGE_REPLY:
     case DV_MESSAGE_RESULT:
         return phase == PHASE_REPORT;
     default:
         return false;
     }
+}
+
+/* What rides along comes with its line: what of it was not taken would be the next one's. */
+static bool has_document(enum dv_message_type type)
+{
+    return type == DV_MESSAGE_RUN || type == DV_MESSAGE_ASK || type == DV_MESSAGE_REPLY;
+}
+
+static void pass_on(struct dv_talk *talk, const struct dv_message *message)
+{
+    DV_CLEANUP(dv_file_closep)
+    int document_fd = has_document(message->type) ? dv_child_take_fd(talk->child) : -1;
+
+    talk->document_fd = document_fd;
+    if (talk->options.on_message) {
+        talk->options.on_message(talk->options.user, message);
+    }
+    talk->document_fd = -1;
 }
 
 static void hear(struct dv_talk *talk, const struct dv_message *message)
@@ -215,9 +241,7 @@ static void hear(struct dv_talk *talk, const struct dv_message *message)
         talk->has_result = true;
         enter(talk, PHASE_END, END_TIMEOUT_S);
     }
-    if (talk->options.on_message) {
-        talk->options.on_message(talk->options.user, message);
-    }
+    pass_on(talk, message);
 }
 
 /* False: there may be more. */
@@ -318,6 +342,35 @@ void dv_talk_step(struct dv_talk *talk)
     } else if (!end) {
         keep_deadline(talk);
     }
+}
+
+/* --- Speaking --------------------------------------------------------------------------- */
+
+bool dv_talk_is_open(const struct dv_talk *talk)
+{
+    assert(talk);
+    return talk->phase == PHASE_REPORT && !talk->is_stopped;
+}
+
+enum dv_status dv_talk_send(struct dv_talk *talk, const struct dv_message *message, int passed_fd,
+    struct dv_error *reterr)
+{
+    assert(talk);
+    DV_CLEANUP(dv_freep) char *line = dv_message_encode(message);
+    return dv_child_send_line(talk->child, line, passed_fd, reterr);
+}
+
+enum dv_status dv_talk_take_document(struct dv_talk *talk, size_t size_max,
+    struct dv_json **ret_document, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_freep) char *text = NULL;
+    size_t size;
+
+    assert(talk);
+    assert(ret_document);
+    enum dv_status status =
+        dv_memory_file_read(talk->document_fd, size_max, &text, &size, reterr);
+    return status == DV_OK ? dv_json_parse(text, size, ret_document, reterr) : status;
 }
 
 /* --- Queries ---------------------------------------------------------------------------- */

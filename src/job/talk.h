@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct dv_json;
 struct dv_talk;
 
 #define DV_TALK_POLL_COUNT DV_CHILD_POLL_COUNT
@@ -26,7 +27,7 @@ struct dv_talk_options {
     const char *role;
     const char *program; /* NULL: this one */
     void *user;
-    /* It acknowledged, or reports: ack, progress, log, findings, result. Borrowed. */
+    /* It acknowledged, or reports: ack, progress, log, findings, run, ask, reply, result. Borrowed. */
     void (*on_message)(void *user, const struct dv_message *message);
     void (*on_line)(void *user, const char *line); /* of its output */
 };
@@ -51,6 +52,23 @@ int dv_talk_patience_ms(const struct dv_talk *talk);
 
 /* Take what is there, a bounded part of it. */
 void dv_talk_step(struct dv_talk *talk);
+
+/* Has it acknowledged its job, and not said its last? Then it can be spoken to. */
+bool dv_talk_is_open(const struct dv_talk *talk);
+
+/*
+ * Say something to it, with `passed_fd` (-1: none), which stays the caller's. DV_NOT_FOUND: it has
+ * gone, its end tells why. DV_TIMEOUT: it does not read.
+ */
+DV_MUST_CHECK enum dv_status dv_talk_send(struct dv_talk *talk, const struct dv_message *message,
+    int passed_fd, struct dv_error *reterr);
+
+/*
+ * Within on_message: all of the document that came along with run, ask or reply, parsed; the
+ * caller's. DV_INVALID: there is none, or it is none. DV_TOO_LARGE: more than `size_max` bytes.
+ */
+DV_MUST_CHECK enum dv_status dv_talk_take_document(struct dv_talk *talk, size_t size_max,
+    struct dv_json **ret_document, struct dv_error *reterr);
 
 /*
  * Have it stopped within `grace_ms`, for the reason that `why` stands for and with that text as

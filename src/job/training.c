@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "job/asker.h"
 #include "job/context.h"
 #include "job/job_folder.h"
 #include "job/job_log.h"
@@ -29,6 +30,13 @@ void dv_training_enter(struct dv_training *training, enum dv_training_phase phas
     training->noted_ns = training->phase_ns;
 }
 
+/* Its questions first: what comes of them is for the worker. */
+static void step_asker(struct dv_training *training)
+{
+    dv_asker_step(training->asker);
+    training->errand.helper = dv_asker_talk(training->asker);
+}
+
 static void step(struct dv_errand *errand)
 {
     static void (*const phases[])(struct dv_training * training) = {
@@ -40,6 +48,7 @@ static void step(struct dv_errand *errand)
     struct dv_training *training = training_of(errand);
     enum dv_training_phase before;
 
+    step_asker(training);
     (void)dv_job_log_flush(training->log, false);
     if (dv_reporter_flush(training->reporter, false) == DV_CONFLICT &&
         training->phase < DV_TRAINING_PUBLISH) {
@@ -93,6 +102,7 @@ static int patience(const struct dv_errand *errand)
 
     int patience_ms = dv_errand_least_ms(
         dv_job_log_patience_ms(training->log), dv_reporter_patience_ms(training->reporter));
+    patience_ms = dv_errand_least_ms(patience_ms, dv_asker_patience_ms(training->asker));
     return dv_errand_least_ms(patience_ms, phase_patience_ms(training));
 }
 
@@ -123,11 +133,14 @@ static void destroy(struct dv_errand *errand)
     struct dv_training *training = training_of(errand);
 
     errand->talk = dv_talk_destroy(errand->talk);
+    errand->helper = NULL;
+    training->asker = dv_asker_destroy(training->asker);
     training->log = dv_job_log_destroy(training->log);
     training->reporter = dv_reporter_destroy(training->reporter);
     training->folder = dv_job_folder_destroy(training->folder);
     dv_publication_finish(&training->publication);
     dv_ending_finish(&training->ending);
+    dv_json_unref(training->run_restarts);
     dv_json_unref(training->row);
     dv_free(training);
 }
@@ -148,7 +161,7 @@ struct dv_errand *dv_training_create(
     assert(context);
     assert(find_room);
     training->errand =
-        (struct dv_errand){.impl = &training_impl, .context = context, .role = "worker"};
+        (struct dv_errand){.impl = &training_impl, .context = context, .role = "worker", .helper_role = "llm"};
     training->row = row;
     training->fence = dv_json_get_integer(row, "fence", 0);
     training->restarts = dv_json_get_integer(row, "restarts", 0);
@@ -161,6 +174,7 @@ struct dv_errand *dv_training_create(
         training->errand.id, sizeof(training->errand.id), dv_json_get_string(row, "id", ""));
     training->log = dv_job_log_create(context, training->errand.id);
     training->reporter = dv_reporter_create(context, training->errand.id, training->fence);
+    training->asker = dv_training_create_asker(training);
     dv_training_enter(training, DV_TRAINING_WAIT);
     if (dv_job_folder_create(context->data_folder, row, &training->folder, &error) != DV_OK) {
         dv_training_fail(training, DV_FAILURE_ERROR, error.text);

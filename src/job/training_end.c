@@ -18,6 +18,7 @@
 #include "job/reporter.h"
 #include "job/sweeper.h"
 #include "store/models.h"
+#include "store/runs.h"
 
 #include <assert.h>
 #include <string.h>
@@ -110,6 +111,14 @@ static void drop_publication(struct dv_training *training)
     }
 }
 
+/* What the worker left is of no use to the next attempt either. */
+static void forget_result(struct dv_training *training)
+{
+    drop_publication(training);
+    enum dv_status removed = dv_folder_remove(training->folder->result, NULL);
+    (void)removed; /* a result without its model is found out */
+}
+
 /*
  * Take what is being published out of the registry, unless a row of a version speaks of it. It is
  * hidden where the next server looks for what this one did not come to remove.
@@ -161,12 +170,26 @@ static void take_up(struct dv_training *training)
     }
 }
 
+/* Which candidates have ended a worker before. */
+static enum dv_status find_restarts(struct dv_training *training, struct dv_error *reterr)
+{
+    struct dv_job_context *context = training->errand.context;
+
+    training->run_restarts = dv_json_unref(training->run_restarts);
+    enum dv_status status =
+        dv_runs_restarts(context->store, training->errand.id, &training->run_restarts, reterr);
+    return dv_gate_must_wait(&context->gate, status, reterr) ? DV_UNAVAILABLE : status;
+}
+
 /* False: the store is away. */
 bool dv_training_look_around(struct dv_training *training)
 {
     struct dv_error error = {0};
 
     enum dv_status status = find_highest_version(training, &error);
+    if (status == DV_OK) {
+        status = find_restarts(training, &error);
+    }
     if (status == DV_UNAVAILABLE) {
         return false;
     }
@@ -267,9 +290,7 @@ void dv_training_publish(struct dv_training *training)
             training->is_partial ? folder->partial_model : folder->model, &error);
     }
     if (status == DV_NOT_FOUND || status == DV_CORRUPT || status == DV_INVALID) {
-        drop_publication(training); /* of no use to the next attempt either */
-        enum dv_status removed = dv_folder_remove(folder->result, NULL);
-        (void)removed;
+        forget_result(training);
     }
     if (status != DV_OK && training->is_partial) {
         cancel_without_model(training, error.text);
@@ -328,6 +349,7 @@ void dv_training_end(struct dv_training *training)
         tidy(training);
     } else if (status == DV_INVALID && ending->kind != DV_ENDING_FAILED) {
         withdraw(training);
+        forget_result(training);
         dv_training_fail(training, DV_FAILURE_ERROR, error.text);
         return;
     } else {

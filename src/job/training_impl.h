@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct dv_asker;
 struct dv_job_folder;
 struct dv_job_log;
 struct dv_reporter;
@@ -33,6 +34,12 @@ enum dv_training_phase {
 #define DV_TRAINING_LOST_GRACE_MS 500
 #define DV_TRAINING_NOTE_SECONDS 15.0 /* how often the time used is noted */
 
+/*
+ * How often in a row a candidate of a search may end its worker: these deaths are not the job's.
+ * The worker gives one up after two, so that a third says that it does not come to do so.
+ */
+#define DV_TRAINING_RUN_RESTARTS_MAX 3
+
 struct dv_training {
     struct dv_errand errand;
     struct dv_json *row; /* as it was when it was claimed */
@@ -42,6 +49,7 @@ struct dv_training {
     struct dv_job_folder *folder; /* NULL: the row is damaged */
     struct dv_job_log *log;
     struct dv_reporter *reporter;
+    struct dv_asker *asker;
     struct dv_watchdog watchdog;
 
     enum dv_training_phase phase;
@@ -51,6 +59,9 @@ struct dv_training {
     uint32_t retry_ms;
     bool has_looked;         /* for what an earlier server left */
     int64_t highest_version; /* of the model */
+    struct dv_json *run_restarts; /* of candidates, by earlier workers: {iteration, restarts}s */
+    int64_t run;                  /* the candidate that this worker is at; 0: none */
+    bool has_epoch;               /* and it has come to the end of an epoch with it */
     bool has_waited;         /* and that was said */
     bool is_partial;         /* what is being published */
     bool is_cancelled, is_shutdown;
@@ -65,6 +76,9 @@ void dv_training_enter(struct dv_training *training, enum dv_training_phase phas
 
 void dv_training_wait(struct dv_training *training);
 void dv_training_train(struct dv_training *training);
+
+/* For its worker's questions. */
+struct dv_asker *dv_training_create_asker(struct dv_training *training);
 
 DV_MUST_CHECK enum dv_status dv_training_start_worker(
     struct dv_training *training, const char *kind, struct dv_error *reterr);

@@ -10,9 +10,11 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "job/admission.h"
+#include "job/asker.h"
 #include "job/context.h"
 #include "job/job_folder.h"
 #include "job/job_log.h"
+#include "job/replay.h"
 #include "job/reporter.h"
 
 #include <assert.h>
@@ -23,12 +25,106 @@
 
 /* --- The child -------------------------------------------------------------------------- */
 
+/* A worker that says what cannot be is not to be trusted with the rest either. */
+static void refuse(struct dv_training *training, const struct dv_error *error)
+{
+    char text[512];
+
+    (void)snprintf(text, sizeof(text), "dv worker breaks the protocol: %.400s", error->text);
+    dv_talk_stop(training->errand.talk, DV_IO, text, DV_TRAINING_STOP_GRACE_MS);
+}
+
+static void take_run(struct dv_training *training, const struct dv_message_run *message)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *run = NULL;
+    struct dv_error error = {0};
+
+    enum dv_status status = dv_talk_take_document(
+        training->errand.talk, DV_MESSAGE_RUN_SIZE_MAX, &run, &error);
+    if (status == DV_OK && (message->iteration < 1 || !dv_json_is_object(run) ||
+                               dv_json_get_integer(run, "iteration", 0) != message->iteration)) {
+        status = dv_fail(&error, DV_INVALID, "what came with a run is another's");
+    }
+    if (status == DV_OK) {
+        status = dv_reporter_take_run(training->reporter, run, &error);
+    }
+    if (status != DV_OK) {
+        refuse(training, &error);
+        return;
+    }
+    bool has_ended = dv_text_equal(message->status, "completed") ||
+                     dv_text_equal(message->status, "failed");
+    training->run = has_ended ? 0 : message->iteration;
+    training->has_epoch = false;
+}
+
+static void take_question(struct dv_training *training, const struct dv_message_ask *message)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *question = NULL;
+    struct dv_error error = {0};
+
+    enum dv_status status = dv_talk_take_document(
+        training->errand.talk, DV_MESSAGE_ASK_SIZE_MAX, &question, &error);
+    if (status == DV_OK) {
+        status = dv_asker_take(training->asker, message, question, &error);
+    }
+    if (status != DV_OK) {
+        refuse(training, &error);
+    }
+}
+
+static void take_progress(
+    struct dv_training *training, const struct dv_message_progress *progress)
+{
+    dv_reporter_take(training->reporter, progress);
+    if (progress->is_epoch_end && progress->iteration == training->run) {
+        training->has_epoch = true;
+    }
+}
+
+/* From the asker. A worker that has gone, or another than the one that asked, asks anew. */
+static void on_reply(void *user, const struct dv_message *reply, int document_fd)
+{
+    struct dv_training *training = user;
+    struct dv_talk *talk = training->errand.talk;
+    struct dv_error error = {0};
+
+    if (!talk || !dv_talk_is_open(talk)) {
+        return;
+    }
+    enum dv_status status = dv_talk_send(talk, reply, document_fd, &error);
+    if (status != DV_OK && status != DV_NOT_FOUND) {
+        dv_talk_stop(talk, status, error.text, DV_TRAINING_STOP_GRACE_MS);
+    }
+}
+
+struct dv_asker *dv_training_create_asker(struct dv_training *training)
+{
+    const struct dv_asker_options options = {.context = training->errand.context,
+        .job_id = training->errand.id,
+        .fence = training->fence,
+        .log = training->log,
+        .user = training,
+        .on_reply = on_reply};
+
+    return dv_asker_create(&options);
+}
+
 static void on_message(void *user, const struct dv_message *message)
 {
     struct dv_training *training = user;
+    bool is_training = training->phase == DV_TRAINING_TRAIN;
 
-    if (message->type == DV_MESSAGE_PROGRESS && training->phase == DV_TRAINING_TRAIN) {
-        dv_reporter_take(training->reporter, &message->progress);
+    if (message->type == DV_MESSAGE_PROGRESS && is_training) {
+        take_progress(training, &message->progress);
+    } else if (message->type == DV_MESSAGE_RUN && is_training) {
+        take_run(training, &message->run);
+    } else if (message->type == DV_MESSAGE_ASK && is_training) {
+        take_question(training, &message->ask);
+    } else if (message->type == DV_MESSAGE_REPLY) {
+        struct dv_error error = {0};
+        (void)dv_fail(&error, DV_INVALID, "'reply' is not a worker's to say");
+        refuse(training, &error);
     } else if (message->type == DV_MESSAGE_LOG) {
         dv_job_log_add(training->log, message->log.level, "worker", message->log.text);
     } else if (message->type == DV_MESSAGE_ACK) {
@@ -52,6 +148,8 @@ enum dv_status dv_training_start_worker(
     const struct dv_job_context *context = training->errand.context;
     const struct dv_job_folder *folder = training->folder;
     const char *previous = dv_json_get_string(training->row, "failure_reason", NULL);
+    bool has_died = training->restarts > 0 || dv_json_count(training->run_restarts) > 0;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *more = dv_json_object();
     const struct dv_talk_options options = {.role = "worker",
         .program = context->program,
         .user = training,
@@ -62,11 +160,16 @@ enum dv_status dv_training_start_worker(
         .dataset_folder = folder->dataset,
         .job_folder = folder->work,
         .cache_folder = folder->plans,
-        .previous_failure = training->restarts > 0 ? previous : NULL,
+        .previous_failure = has_died ? previous : NULL,
         .attempt = training->fence, /* restarts are counted anew when the job is resumed */
         .thread_count = dv_job_folder_thread_count(folder),
-        .memory_max = context->memory_max};
+        .memory_max = context->memory_max,
+        .options = more};
 
+    /* Who has asked before may have answers in the store, wherever the endpoint is now. */
+    dv_json_set_bool(more, "can_ask",
+        context->llm_settings ||
+            dv_text_equal(dv_json_get_string(training->row, "strategy", ""), "llm"));
     return dv_talk_start(&options, &job, &training->errand.talk, reterr);
 }
 
@@ -137,6 +240,14 @@ static void start_training(struct dv_training *training)
 
     enum dv_status status = dv_job_folder_prepare(
         training->folder, training->row, training->errand.context->thread_count, &error);
+    if (status == DV_OK) {
+        status = dv_replay_prepare(
+            training->errand.context->store, training->folder, training->row, &error);
+    }
+    if (status == DV_UNAVAILABLE) {
+        try_later(training, error.text);
+        return;
+    }
     if (status != DV_OK) {
         dv_training_fail(training, dv_failure_reason_from_status(status), error.text);
         return;
@@ -211,6 +322,10 @@ static void keep_watch(struct dv_training *training)
 {
     struct dv_talk *talk = training->errand.talk;
 
+    if (dv_asker_is_busy(training->asker)) { /* it may wait for us: its silence is no sign */
+        training->watchdog.window_ns = 0;
+        return;
+    }
     switch (dv_watchdog_look(&training->watchdog, dv_talk_pid(talk), dv_talk_last_heard_ns(talk))) {
     case DV_WATCHDOG_SILENT:
         dv_job_log_say(training->log, "warning", "the worker has said nothing for %u s",
@@ -225,11 +340,44 @@ static void keep_watch(struct dv_training *training)
     }
 }
 
+static int64_t count_restarts(const struct dv_training *training, int64_t iteration)
+{
+    for (size_t i = 0; i < dv_json_count(training->run_restarts); i++) {
+        const struct dv_json *row = dv_json_at(training->run_restarts, i);
+        if (dv_json_get_integer(row, "iteration", 0) == iteration) {
+            return dv_json_get_integer(row, "restarts", 0);
+        }
+    }
+    return 0;
+}
+
+/* It died of a candidate: what is charged for it is the candidate, whose worker knows when to give it up. */
+static void decide_run(struct dv_training *training, const struct dv_talk_verdict *verdict)
+{
+    int64_t before = training->has_epoch ? 0 : count_restarts(training, training->run);
+    char text[512];
+
+    if (before + 1 >= DV_TRAINING_RUN_RESTARTS_MAX) {
+        (void)snprintf(text, sizeof(text), "%.400s; candidate %lld has ended %lld workers in a row",
+            verdict->text, (long long)training->run, (long long)before + 1);
+        dv_training_fail(training, verdict->reason, text);
+        return;
+    }
+    dv_job_log_say(training->log, "warning",
+        "%s, at candidate %lld; starting it again from its last checkpoint", verdict->text,
+        (long long)training->run);
+    training->ending.run = training->run;
+    training->ending.run_restarts = before + 1;
+    dv_training_requeue(training, verdict->reason, false);
+}
+
 /* The worker has ended without a result of its own accord: whether to start it again. */
 static void decide(struct dv_training *training, const struct dv_talk_verdict *verdict)
 {
     if (!verdict->has_died) {
         dv_training_fail(training, verdict->reason, verdict->text);
+    } else if (training->run > 0) {
+        decide_run(training, verdict);
     } else if (training->restarts >= training->restarts_max) {
         char text[512];
         (void)snprintf(text, sizeof(text), "%.400s; it was started again %lld times", verdict->text,

@@ -36,21 +36,12 @@ const char *dv_check_pointer(struct dv_arena *arena, const char *prefix, const c
 
 const char *dv_check_text(struct dv_arena *arena, const char *text)
 {
-    size_t size = strlen(text);
-    bool is_cut = size > TEXT_SIZE_MAX;
+    char *copy = dv_arena_strdup(arena, text);
 
-    if (is_cut) {
-        size = TEXT_SIZE_MAX;
-        while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80) {
-            size--; /* back to the first byte of a UTF-8 sequence */
-        }
+    if (dv_text_clip(copy, TEXT_SIZE_MAX)) {
+        copy = dv_arena_printf(arena, "%s...", copy);
     }
-    char *copy = dv_arena_printf(arena, "%.*s%s", (int)size, text, is_cut ? "..." : "");
-    for (char *c = copy; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
-            *c = '?';
-        }
-    }
+    dv_text_make_printable(copy);
     return copy;
 }
 

@@ -48,6 +48,7 @@ static const char *const members[] = {
     "device",
     "architecture",
     "base_model_id",
+    "replay_of",
     "seed",
     "priority",
     "max_restarts",
@@ -267,6 +268,19 @@ static void check_base_model(struct reader *reader)
     }
 }
 
+/* A search's candidates are all that can be tried again, and nobody is asked for them. */
+static void check_replay(struct reader *reader)
+{
+    const struct dv_job_spec *spec = reader->spec;
+
+    if (spec->replay_of &&
+        strcmp(dv_job_spec_strategy(spec, reader->capabilities), "search") != 0) {
+        dv_problems_add(reader->problems, "E_UNSUPPORTED", "/replay_of", "set strategy=\"search\"",
+            "strategy \"%s\" does not replay: only \"search\" does, whatever the other job's was.",
+            spec->strategy);
+    }
+}
+
 static void read_all(struct reader *reader)
 {
     struct dv_job_spec *spec = reader->spec;
@@ -286,7 +300,9 @@ static void read_all(struct reader *reader)
     read_device(reader);
     check_architecture(reader);
     spec->base_model_id = read_id(reader, "base_model_id");
+    spec->replay_of = read_id(reader, "replay_of");
     check_base_model(reader);
+    check_replay(reader);
 }
 
 enum dv_status dv_job_spec_parse(const struct dv_json *json,
@@ -346,6 +362,7 @@ struct dv_json *dv_job_spec_to_json(const struct dv_job_spec *spec)
     set_copy(json, "hyperparameters", spec->hyperparameters);
     set_copy(json, "architecture", spec->architecture);
     set_text(json, "base_model_id", spec->base_model_id);
+    set_text(json, "replay_of", spec->replay_of);
     set_text(json, "device", spec->device);
     for (size_t i = 0; i < DV_ARRAY_SIZE(numbers); i++) {
         const void *member = (const char *)spec + numbers[i].offset;
@@ -371,6 +388,7 @@ const char *dv_job_spec_strategy(
         const char *name;
         bool is_wanted;
     } order[] = {
+        {"search", spec->replay_of != NULL},
         {"transfer", spec->base_model_id != NULL},
         {"llm", capabilities->has_llm},
         {"search", spec->max_iterations > 1},

@@ -26,6 +26,7 @@ struct dv_job_spec {
     const struct dv_json *hyperparameters; /* overrides as asked for, or NULL */
     const struct dv_json *architecture;    /* an object, a preset's name, or NULL */
     const char *base_model_id;             /* or NULL */
+    const char *replay_of;                 /* a job whose candidates are tried again; or NULL */
     const char *device;                    /* "auto", "cpu" */
     int64_t max_iterations;                /* 0: the strategy's default */
     double target_accuracy;                /* 0: none */
@@ -56,8 +57,8 @@ DV_MUST_CHECK enum dv_status dv_job_spec_parse(const struct dv_json *json,
 struct dv_json *dv_job_spec_to_json(const struct dv_job_spec *spec);
 
 /*
- * The strategy that `auto` stands for, or the one named: `transfer` when a base model is given,
- * `llm` when an endpoint is configured, `search` when max_iterations is above 1, `native`; the
+ * The strategy that `auto` stands for, or the one named: `search` for a replay, `transfer` when a
+ * base model is given, `llm` when an endpoint is configured, `search` when max_iterations is above 1, `native`; the
  * first of them that this build has.
  */
 const char *dv_job_spec_strategy(

@@ -5,7 +5,7 @@
 /*
  * Architectures by name, wherever one is taken: resnet18, resnet34, resnet50 (torchvision's
  * networks), resnet20, resnet32, resnet44, resnet56, resnet110 (He et al. 2015, section 4.2, for
- * 32 px; projection shortcuts), small_cnn.
+ * 32 px; shortcuts without parameters), mobilenet_v2, small_cnn.
  */
 
 #include <stddef.h>

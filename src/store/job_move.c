@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "spec/state.h"
 #include "store/store_impl.h"
 
@@ -19,6 +20,25 @@ enum dv_status dv_job_get_within(
 
     return dv_store_write_one(
         store, "job", "SELECT " DV_JOB_COLUMNS " FROM jobs WHERE id = $1", values, 1, ret_row, reterr);
+}
+
+enum dv_status dv_job_get_claimed(struct dv_store *store, const char *id, int64_t fence,
+    struct dv_json **ret_row, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
+
+    enum dv_status status = dv_job_get_within(store, id, &row, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    if (!dv_text_equal(dv_job_status_of(row), "running") ||
+        dv_json_get_integer(row, "fence", -1) != fence) {
+        return dv_fail(reterr, DV_CONFLICT, "the job is '%s' and no longer this worker's",
+            dv_job_status_of(row));
+    }
+    *ret_row = row;
+    row = NULL;
+    return DV_OK;
 }
 
 const char *dv_job_status_of(const struct dv_json *row)

@@ -51,6 +51,10 @@ DV_MUST_CHECK enum dv_status dv_job_settle_model(
 DV_MUST_CHECK enum dv_status dv_job_get_within(
     struct dv_store *store, const char *id, struct dv_json **ret_row, struct dv_error *reterr);
 
+/* Within: the running job whose fence this is. DV_CONFLICT: it is another's by now. */
+DV_MUST_CHECK enum dv_status dv_job_get_claimed(struct dv_store *store, const char *id,
+    int64_t fence, struct dv_json **ret_row, struct dv_error *reterr);
+
 /* Of a row: borrowed; "" and NULL where there is none. */
 const char *dv_job_status_of(const struct dv_json *row);
 const char *dv_job_model_of(const struct dv_json *row);

@@ -10,8 +10,10 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "store/exchanges.h"
 #include "store/job_move.h"
 #include "store/jobs.h"
+#include "store/runs.h"
 #include "store/store_impl.h"
 
 #include <assert.h>
@@ -76,26 +78,6 @@ enum dv_status dv_jobs_claim(struct dv_store *store, const char *queued_since,
     return dv_store_end_row(store, status, result, ret_row, reterr);
 }
 
-/* The running job whose fence this is, within a transaction. */
-static enum dv_status get_mine(struct dv_store *store, const char *id, int64_t fence,
-    struct dv_json **ret_row, struct dv_error *reterr)
-{
-    DV_CLEANUP(dv_json_unrefp) struct dv_json *row = NULL;
-
-    enum dv_status status = dv_job_get_within(store, id, &row, reterr);
-    if (status != DV_OK) {
-        return status;
-    }
-    if (!dv_text_equal(dv_job_status_of(row), "running") ||
-        dv_json_get_integer(row, "fence", -1) != fence) {
-        return dv_fail(reterr, DV_CONFLICT, "the job is '%s' and no longer this worker's",
-            dv_job_status_of(row));
-    }
-    *ret_row = row;
-    row = NULL;
-    return DV_OK;
-}
-
 /* --- Progress --------------------------------------------------------------------------------- */
 
 static struct dv_sql_value integer_or_null(int64_t value)
@@ -144,14 +126,46 @@ struct end {
     const struct dv_json *result; /* NULL: there is none */
 };
 
+/* The job's result: the worker's, with what asking cost. NULL: there is none. */
+static enum dv_status make_result(struct dv_store *store, const char *job_id,
+    const struct dv_json *result, struct dv_json **ret_whole, struct dv_error *reterr)
+{
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *bill = NULL;
+
+    if (!result) {
+        *ret_whole = NULL;
+        return DV_OK;
+    }
+    enum dv_status status = dv_exchange_bill(store, job_id, &bill, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    struct dv_json *whole = dv_json_copy(result);
+    if (dv_json_get_integer(bill, "questions", 0) > 0) {
+        dv_json_set(whole, "llm", dv_json_ref(bill));
+    }
+    *ret_whole = whole;
+    return DV_OK;
+}
+
 static enum dv_status end_job(struct dv_store *store, const struct dv_json *job,
     const struct end *end, struct dv_error *reterr)
 {
-    DV_CLEANUP(dv_freep) char *result = dv_store_json_text(end->result);
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *whole = NULL;
+    const char *id = dv_json_get_string(job, "id", "");
+
+    enum dv_status status = dv_run_end_all(store, id, end->status, reterr);
+    if (status == DV_OK) {
+        status = make_result(store, id, end->result, &whole, reterr);
+    }
+    if (status != DV_OK) {
+        return status;
+    }
+    DV_CLEANUP(dv_freep) char *result = dv_store_json_text(whole);
     DV_CLEANUP(dv_freep)
     char *hyperparameters = dv_store_json_text(dv_json_get(end->result, "hyperparameters"));
     bool is_whole = dv_text_equal(end->status, "completed");
-    const struct dv_job_move move = {.id = dv_json_get_string(job, "id", ""),
+    const struct dv_job_move move = {.id = id,
         .from = "running",
         .to = end->status,
         .fence = dv_json_get_integer(job, "fence", -1),
@@ -166,38 +180,6 @@ static enum dv_status end_job(struct dv_store *store, const struct dv_json *job,
         "hyperparameters = coalesce($9, hyperparameters), progress = coalesce($10, progress), "
         "eta_seconds = NULL, finished_at = $5",
         values, DV_ARRAY_SIZE(values), reterr);
-}
-
-/* The run of a result: its first until strategies that iterate come. */
-static enum dv_status insert_run(struct dv_store *store, const char *job_id, const char *run_id,
-    const struct end *end, const char *now, struct dv_error *reterr)
-{
-    const struct dv_json *result = end->result;
-    DV_CLEANUP(dv_freep)
-    char *architecture = dv_store_json_text(dv_json_get(result, "architecture"));
-    DV_CLEANUP(dv_freep)
-    char *hyperparameters = dv_store_json_text(dv_json_get(result, "hyperparameters"));
-    DV_CLEANUP(dv_freep) char *metrics = dv_store_json_text(dv_json_get(result, "metrics"));
-    DV_CLEANUP(dv_freep) char *history = dv_store_json_text(dv_json_get(result, "history"));
-    const struct dv_sql_value delete_values[] = {dv_sql_text(job_id)};
-    const struct dv_sql_value values[] = {dv_sql_text(run_id), dv_sql_text(job_id),
-        dv_sql_text(end->status), dv_sql_text(architecture), dv_sql_text(hyperparameters),
-        dv_sql_text(metrics), dv_sql_text(history), dv_store_number(result, "accuracy"),
-        dv_store_number(result, "loss"), dv_store_number(result, "best_val_accuracy"),
-        dv_store_count(result, "parameters"), dv_store_count(result, "flops"), dv_sql_text(now)};
-
-    enum dv_status status = dv_store_write(store,
-        "DELETE FROM training_runs WHERE job_id = $1 AND iteration = 1", delete_values, 1, NULL,
-        NULL, reterr);
-    if (status == DV_OK) {
-        status = dv_store_write(store,
-            "INSERT INTO training_runs (id, job_id, iteration, status, architecture, "
-            "hyperparameters, metrics, history, accuracy, loss, best_accuracy, parameters, flops, "
-            "verdict, created_at, finished_at) VALUES "
-            "($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'best', $13, $13)",
-            values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
-    }
-    return status;
 }
 
 /* A model that was ready in part and is made whole has the whole one as its next version. */
@@ -272,9 +254,8 @@ static enum dv_status keep_result(struct dv_store *store, const struct dv_json *
     char run_id[DV_UUID_TEXT_SIZE];
     bool is_partial = !dv_text_equal(end->status, "completed");
 
-    dv_uuid_make(run_id);
-    enum dv_status status =
-        insert_run(store, dv_json_get_string(job, "id", ""), run_id, end, now, reterr);
+    enum dv_status status = dv_run_keep_best(
+        store, dv_json_get_string(job, "id", ""), end->status, end->result, run_id, reterr);
     if (status == DV_OK) {
         status = insert_version(store, dv_job_model_of(job), run_id, end->result, path, now, reterr);
     }
@@ -305,7 +286,7 @@ static enum dv_status end_with(struct dv_store *store, const char *id, int64_t f
     if (status != DV_OK) {
         return status;
     }
-    status = get_mine(store, id, fence, &job, reterr);
+    status = dv_job_get_claimed(store, id, fence, &job, reterr);
     if (status == DV_OK && end->result && model_path) {
         status = keep_result(store, job, end, model_path, now, reterr);
     } else if (status == DV_OK) {
@@ -347,25 +328,30 @@ enum dv_status dv_jobs_cancel(struct dv_store *store, const char *id, int64_t fe
 
 /* Its place in the queue is the old one: queued_at stays. The fence rises with the next claim. */
 static enum dv_status put_back(struct dv_store *store, const struct dv_json *job,
-    const char *reason, int64_t charge, struct dv_error *reterr)
+    const struct dv_job_setback *setback, struct dv_error *reterr)
 {
     const struct dv_job_move move = {.id = dv_json_get_string(job, "id", ""),
         .from = "running",
         .to = "pending",
         .fence = dv_json_get_integer(job, "fence", -1),
-        .reason = reason};
-    const struct dv_sql_value values[] = {dv_sql_integer(charge), dv_sql_text(reason)};
+        .reason = setback->reason};
+    const struct dv_sql_value values[] = {
+        dv_sql_integer(setback->is_charged ? 1 : 0), dv_sql_text(setback->reason)};
 
     enum dv_status status = dv_job_move(store, &move,
         "owner = NULL, restarts = restarts + $6, failure_reason = $7, eta_seconds = NULL", values,
         DV_ARRAY_SIZE(values), reterr);
+    if (status == DV_OK && setback->run > 0) {
+        status =
+            dv_run_note_restart(store, move.id, setback->run, setback->run_restarts, reterr);
+    }
     return status == DV_OK ? dv_job_move_model(
                                  store, dv_job_model_of(job), "training", "queued", NULL, reterr)
                            : status;
 }
 
 enum dv_status dv_jobs_requeue(struct dv_store *store, const char *id, int64_t fence,
-    const char *reason, bool is_charged, struct dv_error *reterr)
+    const struct dv_job_setback *setback, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_json_unrefp) struct dv_json *job = NULL;
 
@@ -373,9 +359,9 @@ enum dv_status dv_jobs_requeue(struct dv_store *store, const char *id, int64_t f
     if (status != DV_OK) {
         return status;
     }
-    status = get_mine(store, id, fence, &job, reterr);
+    status = dv_job_get_claimed(store, id, fence, &job, reterr);
     if (status == DV_OK) {
-        status = put_back(store, job, reason, is_charged ? 1 : 0, reterr);
+        status = put_back(store, job, setback, reterr);
     }
     return dv_store_end(store, status, reterr);
 }
@@ -383,6 +369,7 @@ enum dv_status dv_jobs_requeue(struct dv_store *store, const char *id, int64_t f
 enum dv_status dv_jobs_recover(struct dv_store *store, int64_t *ret_count, struct dv_error *reterr)
 {
     const struct dv_sql_value values[] = {dv_sql_text(dv_store_instance(store))};
+    const struct dv_job_setback setback = {.reason = "host_restart"};
     DV_CLEANUP(dv_json_unrefp) struct dv_json *jobs = NULL;
 
     enum dv_status status = dv_store_begin(store, reterr);
@@ -393,7 +380,7 @@ enum dv_status dv_jobs_recover(struct dv_store *store, int64_t *ret_count, struc
         "SELECT id, model_id, fence FROM jobs WHERE status = 'running' AND owner <> $1",
         values, 1, &jobs, NULL, reterr);
     for (size_t i = 0; status == DV_OK && i < dv_json_count(jobs); i++) {
-        status = put_back(store, dv_json_at(jobs, i), "host_restart", 0, reterr);
+        status = put_back(store, dv_json_at(jobs, i), &setback, reterr);
     }
     status = dv_store_end(store, status, reterr);
     if (status == DV_OK) {

@@ -26,8 +26,6 @@ static const struct dv_list_sort sorts[] = {
     {0},
 };
 
-static const struct dv_list_sort run_sorts[] = {{"iteration", DV_LIST_INTEGER}, {0}};
-
 /* --- Reading ---------------------------------------------------------------------------------- */
 
 enum dv_status dv_jobs_get(
@@ -49,19 +47,6 @@ enum dv_status dv_jobs_list(struct dv_store *store, const struct dv_job_filter *
     dv_list_add(&list, "dataset_id = $$", dv_sql_text(filter->dataset_id));
     dv_list_add(&list, "model_id = $$", dv_sql_text(filter->model_id));
     dv_list_add(&list, "strategy = $$", dv_sql_text(filter->strategy));
-    return dv_list_run(store, &list, page, ret_list, reterr);
-}
-
-enum dv_status dv_runs_list(struct dv_store *store, const char *job_id, const struct dv_page *page,
-    struct dv_json **ret_list, struct dv_error *reterr)
-{
-    struct dv_list list = {.columns = "*",
-        .from = "training_runs",
-        .sorts = run_sorts,
-        .id = "id",
-        .default_sort = "iteration"};
-
-    dv_list_add(&list, "job_id = $$", dv_sql_text(job_id));
     return dv_list_run(store, &list, page, ret_list, reterr);
 }
 
@@ -199,8 +184,42 @@ static enum dv_status ask_to_cancel(struct dv_store *store, const char *id, stru
     const struct dv_sql_value values[] = {dv_sql_text(id), dv_sql_bool(true)};
 
     return dv_store_write(store,
-        "UPDATE jobs SET cancel_requested = $2 WHERE id = $1 AND status = 'running'", values, 2,
-        NULL, NULL, reterr);
+        "UPDATE jobs SET cancel_requested = $2 WHERE id = $1 AND status IN ('pending', 'running')",
+        values, 2, NULL, NULL, reterr);
+}
+
+/*
+ * May a pending job have trained what no version of its model holds? Yes where it waits because a
+ * worker died over it, which says why; where it is gone on with, if no earlier end left a version.
+ */
+static enum dv_status find_unkept(struct dv_store *store, const struct dv_json *row,
+    bool *ret_is_unkept, struct dv_error *reterr)
+{
+    const struct dv_sql_value values[] = {dv_sql_text(dv_job_model_of(row))};
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *model = NULL;
+
+    enum dv_status status = dv_store_write_one(store, "model",
+        "SELECT current_version FROM models WHERE id = $1", values, 1, &model, reterr);
+    if (status == DV_OK) {
+        bool has_begun = !dv_json_is_null(dv_json_get(row, "started_at"));
+        bool has_died = !dv_json_is_null(dv_json_get(row, "failure_reason"));
+        bool has_version = !dv_json_is_null(dv_json_get(model, "current_version"));
+        *ret_is_unkept = has_begun && (has_died || !has_version);
+    }
+    return status;
+}
+
+static enum dv_status end_pending(
+    struct dv_store *store, const struct dv_json *row, struct dv_error *reterr)
+{
+    bool is_unkept = false;
+
+    enum dv_status status = find_unkept(store, row, &is_unkept, reterr);
+    if (status != DV_OK) {
+        return status;
+    }
+    return is_unkept ? ask_to_cancel(store, dv_json_get_string(row, "id", ""), reterr)
+                     : cancel_pending(store, row, reterr);
 }
 
 enum dv_status dv_jobs_request_cancel(
@@ -215,7 +234,7 @@ enum dv_status dv_jobs_request_cancel(
     }
     status = dv_job_get_within(store, id, &row, reterr);
     if (status == DV_OK && dv_text_equal(dv_job_status_of(row), "pending")) {
-        status = cancel_pending(store, row, reterr);
+        status = end_pending(store, row, reterr);
     } else if (status == DV_OK && dv_text_equal(dv_job_status_of(row), "running")) {
         status = ask_to_cancel(store, id, reterr);
     }
@@ -261,9 +280,10 @@ static enum dv_status touch_queue(struct dv_store *store, const char *id, struct
     char now[DV_TIME_TEXT_SIZE];
 
     dv_clock_now_text(now);
-    const struct dv_sql_value values[] = {dv_sql_text(id), dv_sql_text(now)};
-    return dv_store_write(store, "UPDATE jobs SET queued_at = $2, updated_at = $2 WHERE id = $1",
-        values, 2, NULL, NULL, reterr);
+    const struct dv_sql_value values[] = {dv_sql_text(id), dv_sql_text(now), dv_sql_bool(false)};
+    return dv_store_write(store,
+        "UPDATE jobs SET queued_at = $2, updated_at = $2, cancel_requested = $3 WHERE id = $1",
+        values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
 }
 
 enum dv_status dv_jobs_resume(

@@ -54,12 +54,16 @@ DV_MUST_CHECK enum dv_status dv_jobs_list(struct dv_store *store,
 
 /*
  * Ask for its end: a pending one is `cancelled` at once (its model `draft`), a running one gets
- * cancel_requested, one that is over stays as it is. The row as it then is.
+ * cancel_requested, one that is over stays as it is. So does a pending one that may have trained
+ * what no version of its model holds: who claims it makes a model of that. The row as it then is.
  */
 DV_MUST_CHECK enum dv_status dv_jobs_request_cancel(struct dv_store *store, const char *id,
     struct dv_json **ret_row, struct dv_error *reterr);
 
-/* Back into the queue: of a failed or cancelled one, and of a pending one (queued_at is now). */
+/*
+ * Back into the queue: of a failed or cancelled one, and of a pending one (queued_at is now, and
+ * nobody wants its end any more).
+ */
 DV_MUST_CHECK enum dv_status dv_jobs_resume(struct dv_store *store, const char *id,
     struct dv_json **ret_row, struct dv_error *reterr);
 
@@ -68,8 +72,9 @@ DV_MUST_CHECK enum dv_status dv_jobs_resume(struct dv_store *store, const char *
 /*
  * Take the pending job of highest priority that was queued first, and not before `queued_since`
  * (NULL: whenever): running, ours, fence raised; its model `training`. One that is to be cancelled
- * comes first and in any case. DV_NOT_FOUND: none waits.
+ * comes first and in any case; DV_JOBS_TO_END: only such a one. DV_NOT_FOUND: none waits.
  */
+#define DV_JOBS_TO_END "9999-12-31T23:59:59.999Z"
 DV_MUST_CHECK enum dv_status dv_jobs_claim(struct dv_store *store, const char *queued_since,
     struct dv_json **ret_row, struct dv_error *reterr);
 
@@ -84,8 +89,9 @@ DV_MUST_CHECK enum dv_status dv_jobs_progress(struct dv_store *store, const char
     const struct dv_job_progress *progress, struct dv_error *reterr);
 
 /*
- * The end: the job completed, its run written, its model `ready` with `result`'s figures and a new
- * version whose files are at `model_path` already, whole and durable.
+ * The end: the job completed, its run written (store/runs.h), its model `ready` with `result`'s
+ * figures and a new version whose files are at `model_path` already, whole and durable. The job's
+ * result says in "llm" what was asked of a language model.
  */
 DV_MUST_CHECK enum dv_status dv_jobs_complete(struct dv_store *store, const char *id, int64_t fence,
     const struct dv_json *result, const char *model_path, struct dv_error *reterr);
@@ -96,12 +102,19 @@ DV_MUST_CHECK enum dv_status dv_jobs_fail(struct dv_store *store, const char *id
 DV_MUST_CHECK enum dv_status dv_jobs_cancel(struct dv_store *store, const char *id, int64_t fence,
     const struct dv_json *result, const char *model_path, struct dv_error *reterr);
 
+/* Why a job goes back into the queue. */
+struct dv_job_setback {
+    const char *reason;
+    bool is_charged;      /* it counts as a restart of the job; of the server's it does not */
+    int64_t run;          /* the candidate that ended the worker, by its iteration; 0: none */
+    int64_t run_restarts; /* how often in a row that one has now done so */
+};
+
 /*
- * Its worker has died: back to pending with one restart more and the reason, for the same
- * supervisor to claim again. `is_charged` false: it does not count (a restart of the server).
+ * Its worker has died: back to pending with the reason, for the same supervisor to claim again.
  */
 DV_MUST_CHECK enum dv_status dv_jobs_requeue(struct dv_store *store, const char *id, int64_t fence,
-    const char *reason, bool is_charged, struct dv_error *reterr);
+    const struct dv_job_setback *setback, struct dv_error *reterr);
 
 /*
  * At start: all running jobs of other instances back to pending, uncharged. How many there were.
@@ -114,11 +127,5 @@ DV_MUST_CHECK enum dv_status dv_jobs_recover(
 /* Ids of running jobs with cancel_requested. */
 DV_MUST_CHECK enum dv_status dv_jobs_to_cancel(
     struct dv_store *store, struct dv_json **ret_ids, struct dv_error *reterr);
-
-/* --- Runs: one a candidate -------------------------------------------------------------------- */
-
-/* Rows of `training_runs` of a job in order of iteration, as a list. */
-DV_MUST_CHECK enum dv_status dv_runs_list(struct dv_store *store, const char *job_id,
-    const struct dv_page *page, struct dv_json **ret_list, struct dv_error *reterr);
 
 #endif

@@ -13,9 +13,9 @@
 #define SCRIPT_SIZE_MAX (256u << 10)
 
 /* src/store/schema/, each with a NUL behind it. */
-extern const char dv_schema_0001[], dv_schema_0002[];
+extern const char dv_schema_0001[], dv_schema_0002[], dv_schema_0003[];
 
-static const char *const own_steps[] = {dv_schema_0001, dv_schema_0002};
+static const char *const own_steps[] = {dv_schema_0001, dv_schema_0002, dv_schema_0003};
 
 const struct dv_schema dv_schema_own = {own_steps, DV_ARRAY_SIZE(own_steps)};
 

@@ -11,5 +11,6 @@ dv_schema_\number:
 .section .rodata
 schema 0001
 schema 0002
+schema 0003
 
 .section .note.GNU-stack, "", @progbits

@@ -51,6 +51,19 @@ static void time_from_now(int64_t seconds, char ret_text[static DV_TIME_TEXT_SIZ
     (void)strftime(ret_text, DV_TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S.000Z", &parts);
 }
 
+/* Room for one more of this token's. */
+static enum dv_status remove_sessions(
+    struct dv_store *store, const char *token_id, const char *now, struct dv_error *reterr)
+{
+    const struct dv_sql_value values[] = {
+        dv_sql_text(now), dv_sql_text(token_id), dv_sql_integer(DV_SESSIONS_MAX - 1)};
+
+    return dv_store_write(store,
+        "DELETE FROM sessions WHERE expires_at < $1 OR (token_id = $2 AND hash NOT IN "
+        "(SELECT hash FROM sessions WHERE token_id = $2 ORDER BY created_at DESC, hash LIMIT $3))",
+        values, DV_ARRAY_SIZE(values), NULL, NULL, reterr);
+}
+
 enum dv_status dv_sessions_create(struct dv_store *store, const char *token_id, const char *hash,
     int64_t lifetime_seconds, struct dv_error *reterr)
 {
@@ -60,13 +73,11 @@ enum dv_status dv_sessions_create(struct dv_store *store, const char *token_id, 
     time_from_now(lifetime_seconds, end);
     const struct dv_sql_value values[] = {
         dv_sql_text(hash), dv_sql_text(token_id), dv_sql_text(now), dv_sql_text(end)};
-    const struct dv_sql_value old[] = {dv_sql_text(now)};
     enum dv_status status = dv_store_begin(store, reterr);
     if (status != DV_OK) {
         return status;
     }
-    status = dv_store_write(
-        store, "DELETE FROM sessions WHERE expires_at < $1", old, 1, NULL, NULL, reterr);
+    status = remove_sessions(store, token_id, now, reterr);
     if (status == DV_OK) {
         status = dv_store_write(store,
             "INSERT INTO sessions (hash, token_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",

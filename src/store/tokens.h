@@ -18,6 +18,9 @@ DV_MUST_CHECK enum dv_status dv_tokens_create(struct dv_store *store, const char
 /* {"id", "name", "role"} of the token or the session with this hash that is in force. */
 DV_MUST_CHECK enum dv_status dv_tokens_find(struct dv_store *store, const char *hash,
     struct dv_json **ret_row, struct dv_error *reterr);
+
+/* A token has at most so many: the oldest go, as do those that have ended. */
+#define DV_SESSIONS_MAX 100
 DV_MUST_CHECK enum dv_status dv_sessions_create(struct dv_store *store, const char *token_id,
     const char *hash, int64_t lifetime_seconds, struct dv_error *reterr);
 DV_MUST_CHECK enum dv_status dv_sessions_find(struct dv_store *store, const char *hash,

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct dv_arch;
+struct dv_json;
 
 /* clang-format off */
 #define DV_OPERATOR_MAP(X)                                                       \
@@ -60,26 +61,32 @@ enum dv_verdict { DV_VERDICT_MAP(X) DV_VERDICT_COUNT };
 
 /* Pointers live in the search's arena. */
 struct dv_candidate {
-    uint32_t iteration;      /* from 1 */
-    uint32_t parents[2];     /* their iterations; 0: none */
-    enum dv_operator operator;
+    uint32_t iteration;  /* from 1 */
+    uint32_t parents[2]; /* their iterations; 0: none */
+    enum dv_operator operation;
     enum dv_proposal_source source;
-    const char *hypothesis;  /* why it should be better, in a sentence; NULL: nobody said */
+    const char *hypothesis; /* why it should be better, in a sentence; NULL: nobody said */
     const struct dv_arch *arch;
     struct dv_hyperparameters hyperparameters; /* with the epochs of its own schedule */
-    char hash[DV_SHA256_TEXT_SIZE]; /* of network and hyperparameters without the seed */
+    char hash[DV_SHA256_TEXT_SIZE]; /* of network and hyperparameters but seed, epochs, averaging */
     uint64_t parameter_count;
     uint64_t macs;
-    uint32_t repair_count;   /* how often the gate sent it back */
+    uint32_t repair_count; /* how often the gate sent it back */
 
     enum dv_candidate_status status;
-    const char *failure;     /* of FAILED: a sentence; else NULL */
-    double train_accuracy;   /* of the best epoch; NaN before the end */
-    double val_accuracy;     /* of the best epoch; NaN before the end */
+    const char *failure;   /* of FAILED: a sentence; else NULL */
+    double train_accuracy; /* of the best epoch; NaN before the end */
+    double val_accuracy;   /* of the best epoch; NaN before the end */
     double val_loss;
     double seconds;          /* of training */
     enum dv_verdict verdict; /* against its first parent, or the best where it has none */
 };
+
+/*
+ * How it was trained, for another candidate to be trained alike: without what the network (dropout)
+ * or the search decides (epochs, averaging). The caller's.
+ */
+struct dv_json *dv_candidate_recipe(const struct dv_candidate *candidate);
 
 const char *dv_operator_name(enum dv_operator operator_);
 const char *dv_proposal_source_name(enum dv_proposal_source source);

@@ -3,10 +3,8 @@
 #define DV_TRAIN_ORCHESTRATOR_H
 
 /*
- * Picks the strategy of a job, merges the user's hyperparameters over its defaults, runs it, and
- * tries again with a lower learning rate when it diverges, or, when the worker before ran out of
- * memory, with half the batch. What was decided is in the job's journal before it is acted on, so
- * that a resumed job decides the same.
+ * Picks the strategy of a job, merges the user's hyperparameters over its defaults and runs it, by
+ * train/attempts.h when it trains one network.
  */
 
 #include "base/status.h"

@@ -188,7 +188,7 @@ static int64_t choose_epochs(const struct kind *kind, uint64_t count, uint64_t m
 }
 
 /* Averages over about a fiftieth of the run: long enough to smooth, short enough to follow. */
-static double choose_ema(double step_count)
+double dv_recipe_ema(double step_count)
 {
     double decay = 1.0 - 50.0 / step_count;
 
@@ -234,7 +234,7 @@ struct dv_hyperparameters dv_recipe_hyperparameters(
     h.label_smoothing = 0.1;
     h.augmentation = choose_augmentation(name, dataset, count);
     h.early_stopping_patience = 0;
-    h.ema = choose_ema((double)h.epochs * fmax(1.0, (double)count / (double)h.batch_size));
+    h.ema = dv_recipe_ema((double)h.epochs * fmax(1.0, (double)count / (double)h.batch_size));
     return h;
 }
 

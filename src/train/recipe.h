@@ -44,6 +44,9 @@ struct dv_hyperparameters dv_recipe_hyperparameters(
  */
 int64_t dv_recipe_batch_size(uint64_t train_count, int64_t batch_max);
 
+/* The decay of averaged weights for a run of so many steps. */
+double dv_recipe_ema(double step_count);
+
 /*
  * Would a mirrored picture still be of its class? Not known from pixels; names tell: digits,
  * letters, signs and what has left or right in it are not mirrored.

@@ -41,7 +41,7 @@ static void say(const struct dv_train_task *task, const struct dv_trained *train
 {
     const struct dv_train_callbacks *callbacks = &task->options->callbacks;
     struct dv_train_progress progress = {.status = status,
-        .iteration = task->iteration,
+        .iteration = trained->iteration > 0 ? trained->iteration : task->iteration,
         .epoch = (uint32_t)dv_json_count(trained->result.history),
         .epoch_count = (uint32_t)trained->hyperparameters.epochs,
         .train_loss = NAN,
@@ -99,7 +99,7 @@ static double stability_of(const struct dv_json *history)
     return stability;
 }
 
-static struct dv_json *training_to_json(
+struct dv_json *dv_report_training(
     const struct dv_train_task *task, const struct dv_trained *trained)
 {
     const struct dv_trainer_result *result = &trained->result;
@@ -112,7 +112,7 @@ static struct dv_json *training_to_json(
     dv_json_set_number(json, "seconds", result->seconds);
     dv_json_set_number(json, "images_per_second", result->images_per_second);
     dv_json_set_number(json, "stability", stability_of(result->history));
-    dv_json_set_integer(json, "diverged_attempts", task->diverged);
+    dv_json_set_integer(json, "diverged_attempts", trained->diverged);
     dv_json_set_integer(json, "memory_planned_bytes", (int64_t)result->memory_planned);
     dv_json_set_integer(json, "thread_count", task->thread_count);
     return json;
@@ -140,14 +140,17 @@ static void set_main_figures(struct dv_json *metrics)
     }
 }
 
-static enum dv_status make_metrics(const struct dv_train_task *task,
-    const struct dv_trained *trained, struct dv_json **ret_metrics, struct dv_error *reterr)
+enum dv_status dv_report_measure(const struct dv_train_task *task, const struct dv_trained *trained,
+    struct dv_json **ret_metrics, struct dv_error *reterr)
 {
     DV_CLEANUP(dv_inference_destroyp) struct dv_inference *inference = NULL;
     DV_CLEANUP(dv_inference_destroyp) struct dv_inference *single = NULL;
     struct dv_json *val = NULL;
     struct dv_json *test = NULL;
 
+    assert(task);
+    assert(trained);
+    assert(ret_metrics);
     /* What did not fit into memory for training would not fit here. */
     int64_t trained_batch = trained->hyperparameters.batch_size;
     uint32_t batch =
@@ -174,7 +177,7 @@ static enum dv_status make_metrics(const struct dv_train_task *task,
     dv_json_set(metrics, "val", val);
     dv_json_set(metrics, "test", test);
     set_main_figures(metrics);
-    dv_json_set(metrics, "training", training_to_json(task, trained));
+    dv_json_set(metrics, "training", dv_report_training(task, trained));
     dv_json_set(metrics, "inference", speed);
     dv_json_set(metrics, "usage", dv_metrics_usage());
     *ret_metrics = metrics;
@@ -205,6 +208,9 @@ static struct dv_json *make_result(const struct dv_train_task *task, const char 
     dv_json_set(result, "preprocessing", dv_preprocessing_to_json(preprocessing));
     dv_json_set(result, "metrics", dv_json_copy(metrics));
     dv_json_set(result, "history", dv_json_copy(trained->result.history));
+    for (void *i = dv_json_first(trained->search); i; i = dv_json_next(trained->search, i)) {
+        dv_json_set(result, dv_json_key(i), dv_json_copy(dv_json_value(i)));
+    }
     return result;
 }
 
@@ -229,9 +235,13 @@ static enum dv_status write_model(const struct dv_train_task *task, const char *
 
 /* Write the model and make the result of these metrics. */
 static enum dv_status finish(const struct dv_train_task *task, const char *strategy_name,
-    const struct dv_trained *trained, const struct dv_json *metrics, struct dv_json **ret_result,
+    const struct dv_trained *trained, struct dv_json *metrics, struct dv_json **ret_result,
     struct dv_error *reterr)
 {
+    /* The model's own file has them too: GET /api/models/{id}/metrics shows every iteration. */
+    for (void *i = dv_json_first(trained->search); i; i = dv_json_next(trained->search, i)) {
+        dv_json_set(metrics, dv_json_key(i), dv_json_copy(dv_json_value(i)));
+    }
     DV_CLEANUP(dv_json_unrefp)
     struct dv_json *result = make_result(task, strategy_name, trained, metrics);
 
@@ -258,7 +268,7 @@ enum dv_status dv_report_make(const struct dv_train_task *task, const char *stra
     assert(ret_result);
 
     say(task, trained, "evaluating", 0.98);
-    enum dv_status status = make_metrics(task, trained, &metrics, reterr);
+    enum dv_status status = dv_report_measure(task, trained, &metrics, reterr);
     if (status != DV_OK) {
         return status;
     }
@@ -291,7 +301,7 @@ static struct dv_json *make_partial_metrics(
     dv_json_set(metrics, "val", val);
     dv_json_set(metrics, "test", dv_json_null());
     set_main_figures(metrics);
-    dv_json_set(metrics, "training", training_to_json(task, trained));
+    dv_json_set(metrics, "training", dv_report_training(task, trained));
     dv_json_set_bool(metrics, "is_partial", true);
     return metrics;
 }

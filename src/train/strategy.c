@@ -46,6 +46,12 @@ const char *dv_strategy_title(const struct dv_strategy *strategy)
     return strategy->title;
 }
 
+bool dv_strategy_has_candidates(const struct dv_strategy *strategy)
+{
+    assert(strategy);
+    return strategy->has_candidates;
+}
+
 enum dv_status dv_strategy_validate(
     const struct dv_strategy *strategy, const struct dv_train_task *task, struct dv_error *reterr)
 {

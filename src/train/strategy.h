@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "spec/hyperparameters.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct dv_strategy;
@@ -27,6 +28,9 @@ const struct dv_strategy *dv_strategy_at(size_t index);
 
 const char *dv_strategy_name(const struct dv_strategy *strategy);
 const char *dv_strategy_title(const struct dv_strategy *strategy);
+
+/* Does it try several networks, and see itself to what an attempt that failed has for a sequel? */
+bool dv_strategy_has_candidates(const struct dv_strategy *strategy);
 
 /* Can it do this job here? If not, reterr says why (DV_INVALID, DV_UNSUPPORTED). */
 DV_MUST_CHECK enum dv_status dv_strategy_validate(

@@ -14,9 +14,12 @@
 
 #include "train/strategy.h"
 
+#include <stdbool.h>
+
 struct dv_strategy {
     const char *name;  /* in job specs: "native" */
     const char *title; /* for people */
+    bool has_candidates; /* train() tries several networks, each with its own attempts */
 
     /* Required: called before anything else. */
     enum dv_status (*validate)(const struct dv_train_task *task, struct dv_error *reterr);
@@ -32,10 +35,16 @@ struct dv_strategy {
 };
 
 /* The strategies there are: X(native) is the constant dv_strategy_native and "native" in jobs. */
-#define DV_STRATEGIES(X) X(native)
+#define DV_STRATEGIES(X) X(native) X(search) X(llm)
 
 #define X(name) extern const struct dv_strategy dv_strategy_##name;
 DV_STRATEGIES(X)
 #undef X
+
+/* What `search` and `llm` have in common. */
+enum dv_status dv_strategy_search_validate(
+    const struct dv_train_task *task, struct dv_error *reterr);
+enum dv_status dv_strategy_search_defaults(const struct dv_train_task *task,
+    struct dv_hyperparameters *ret_hyperparameters, struct dv_error *reterr);
 
 #endif

@@ -18,6 +18,7 @@
 void dv_trained_finish(struct dv_trained *trained)
 {
     dv_trainer_result_finish(&trained->result);
+    trained->search = dv_json_unref(trained->search);
 }
 
 enum dv_status dv_task_fail_problem(const struct dv_problems *problems, struct dv_error *reterr)

@@ -20,6 +20,7 @@ struct dv_arena;
 struct dv_dataset_summary;
 struct dv_graph;
 struct dv_job_spec;
+struct dv_json;
 struct dv_pack;
 struct dv_problems;
 struct dv_train_options;
@@ -33,9 +34,8 @@ struct dv_train_task {
     const char *backend;
     uint32_t thread_count; /* never 0 */
     uint32_t iteration;    /* from 1 */
-    uint32_t diverged;     /* how often divergence has lowered the rate */
     uint32_t halvings;     /* how often want of memory has halved the batch */
-    uint32_t attempt;      /* both together: checkpoints of an earlier attempt do not count */
+    uint32_t attempt;      /* both kinds of anew: checkpoints of another do not count */
     double rate_scale;     /* what learning rates are multiplied with on that account */
 };
 
@@ -52,6 +52,9 @@ struct dv_trained {
     struct dv_task_network network;
     struct dv_preprocessing preprocessing;
     struct dv_trainer_result result;
+    uint32_t diverged;      /* attempts that have, before this one did not */
+    uint32_t iteration;     /* the candidate it is; 0: the strategy tries no others */
+    struct dv_json *search; /* members that a search adds to the job's result; NULL: none */
 };
 
 void dv_trained_finish(struct dv_trained *trained);

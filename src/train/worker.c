@@ -12,6 +12,7 @@
 #include "train/orchestrator.h"
 #include "train/report.h"
 #include "train/salvage.h"
+#include "train/search/search.h"
 #include "train/strategy.h"
 #include "train/task.h"
 
@@ -46,7 +47,9 @@ struct dv_json *dv_train_describe(void)
 static enum dv_status read_job(
     const struct dv_json *json, struct dv_train_task *task, struct dv_error *reterr)
 {
-    struct dv_capabilities capabilities = {.strategies = dv_train_strategy_names()};
+    /* Whether there is a language model the server has judged. */
+    struct dv_capabilities capabilities = {
+        .strategies = dv_train_strategy_names(), .has_llm = true};
     struct dv_job_spec *job = NULL;
     struct dv_problems problems;
 
@@ -189,7 +192,9 @@ enum dv_status dv_train_salvage(
     if (status != DV_OK) {
         return status;
     }
-    status = dv_salvage_read(&task, &strategy_name, &trained, reterr);
+    status = dv_search_is_there(options->job_folder)
+                 ? dv_search_salvage(&task, &strategy_name, &trained, reterr)
+                 : dv_salvage_read(&task, &strategy_name, &trained, reterr);
     if (status == DV_OK) {
         status = dv_report_make_partial(&task, strategy_name, &trained, ret_result, reterr);
         dv_trained_finish(&trained);

@@ -139,6 +139,12 @@ static const struct field reply_fields[] = {
     {0},
 };
 
+static const struct field run_fields[] = {
+    FIELD(run, iteration, INTEGER),
+    FIELD(run, status, TEXT),
+    {0},
+};
+
 #undef FIELD
 
 static const struct {

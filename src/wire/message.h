@@ -10,8 +10,10 @@
  * The talk: child hello; parent job; child ack; then child progress, log, findings, and at the end
  * result or failure. The parent may send cancel at any time, and to `dv infer` predict, with the
  * picture as a passed descriptor, which is answered by result or failure each time. `dv llm` is first
- * sent secret, then ask as often as there is a question, which is answered by reply each time; what
- * is too long for a line rides along as a sealed memory file (base/memory_file.h).
+ * sent secret, then ask as often as there is a question, which is answered by reply each time. A
+ * worker that searches says run when a candidate begins and when it has ended, and asks in its turn:
+ * it sends ask and the parent reply, in any order and whenever there is one. What is too long for
+ * a line rides along as a sealed memory file (base/memory_file.h).
  *
  * Adding a message: a struct and a line in DV_MESSAGE_MAP here, a table of fields in message.c.
  */
@@ -39,7 +41,8 @@ struct dv_json;
     X(PREDICT,  predict)         \
     X(SECRET,   secret)          \
     X(ASK,      ask)             \
-    X(REPLY,    reply)
+    X(REPLY,    reply)           \
+    X(RUN,      run)
 /* clang-format on */
 
 enum dv_message_type {
@@ -128,12 +131,17 @@ struct dv_message_secret {
 };
 
 /* A question for a language model. The document that comes along is described in llm/question.h. */
+#define DV_MESSAGE_ASK_SIZE_MAX (4u << 20)
 struct dv_message_ask {
     int64_t id;          /* comes back in the reply */
     const char *purpose; /* "test", "draft", ...: for the log */
 };
 
-/* What became of it. The document that comes along: the answer, the transcript, what was learned. */
+/*
+ * What became of it. The document that comes along is described in llm/question.h: from `dv llm`
+ * with the transcript and what was learned, to a worker the answer alone.
+ */
+#define DV_MESSAGE_REPLY_SIZE_MAX (16u << 20)
 struct dv_message_reply {
     int64_t id;
     const char *outcome; /* dv_llm_outcome_name() */
@@ -144,6 +152,13 @@ struct dv_message_reply {
     int64_t completion_tokens;
     double dollars;
     int64_t latency_ms;
+};
+
+/* Where a candidate of a search stands: the object that comes along (train/worker.h, `run`). */
+#define DV_MESSAGE_RUN_SIZE_MAX (4u << 20) /* its history is ten thousand epochs long at most */
+struct dv_message_run {
+    int64_t iteration;  /* from 1 */
+    const char *status; /* "running", "completed", "failed" */
 };
 
 struct dv_message {

@@ -4,6 +4,7 @@
 import contextlib
 import fcntl
 import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import termios
 import threading
 import time
 import unittest
+import uuid
 import zipfile
 import zlib
 
@@ -499,6 +501,38 @@ class CommandLine(unittest.TestCase):
                 bare = {key: value for key, value in environment.items() if key != "DV_TOKEN"}
                 nameless = run("job", "list", "--server", url, cwd=here, check=1, env={**bare, **token})
                 self.assertIn(f"{url} wants a token: set DV_TOKEN", nameless.stderr)
+
+    def test_an_event_that_was_cut_off_comes_again(self):
+        job = str(uuid.UUID(int=7))
+        asked = []
+
+        def event(number, kind, **data):
+            return f"id: {number}\nevent: {kind}\ndata: {json.dumps({'id': number, 'at': 'now', 'data': data})}\n\n"
+        events = {number: event(number, "log", level="info", text=f"line {number}") for number in range(1, 4)}
+        events[4] = event(4, "status", status="completed")
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                if not self.path.endswith("/events"):
+                    self.wfile.write(json.dumps({"id": job, "status": "completed"}).encode())
+                    return
+                asked.append(int(self.headers.get("Last-Event-ID", 0)))
+                text = "".join(text for number, text in events.items() if number > asked[-1])
+                if len(asked) == 1:  # the connection ends within the second
+                    text = text[:text.index("line 2")]
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_):
+                pass
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = run("job", "logs", job, "-f", "--server", f"http://127.0.0.1:{server.server_port}", "--json")
+        self.assertEqual([line["text"] for line in lines_of(done.stdout)], ["line 1", "line 2", "line 3"])
+        self.assertEqual(asked, [0, 1])
 
     def test_who_serves_the_data_folder_is_asked(self):
         data, _, _ = self.serve("served")

@@ -97,7 +97,7 @@ static void a_scratch_folder_lives_as_long_as_it_is_used(void **state)
     dv_data_folder_close(&folder);
 }
 
-static void what_a_killed_command_left_is_swept_and_the_rest_stays(void **state)
+static void what_else_was_left_half_made_is_not_ours_to_sweep(void **state)
 {
     struct dv_data_folder folder;
     char path[DV_PATH_SIZE];
@@ -107,7 +107,7 @@ static void what_a_killed_command_left_is_swept_and_the_rest_stays(void **state)
     put_folder(*state, "." ID_B);
     assert_int_equal(dv_data_folder_lock(&folder, NULL), DV_OK);
     assert_int_equal(dv_path_format(path, NULL, "%s/datasets/." ID_B, folder.path), DV_OK);
-    assert_false(dv_path_exists(path));
+    assert_true(dv_path_exists(path)); /* it may be large: the supervisor removes it in slices */
     assert_int_equal(dv_path_format(path, NULL, "%s/datasets/" ID_A, folder.path), DV_OK);
     assert_true(dv_path_exists(path));
     dv_data_folder_close(&folder);
@@ -156,7 +156,7 @@ int main(void)
         TEST(looking_makes_nothing),
         TEST(a_path_that_roles_could_not_be_told_is_refused),
         TEST(a_scratch_folder_lives_as_long_as_it_is_used),
-        TEST(what_a_killed_command_left_is_swept_and_the_rest_stays),
+        TEST(what_else_was_left_half_made_is_not_ours_to_sweep),
         TEST(a_second_command_is_told_who_holds_the_folder),
         TEST(a_server_is_found_by_its_lock_while_it_lives),
     };

@@ -173,6 +173,31 @@ static void a_letter_and_its_capital_fold_to_the_same(void **state)
     assert_true(count > 1300);
 }
 
+static void a_clip_cuts_no_character(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t size_max;
+        const char *clipped;
+    } cases[] = {
+        {"", 0, ""},
+        {"abc", 3, "abc"},
+        {"abc", 2, "ab"},
+        {"a\xc3\xa9z", 2, "a"},
+        {"a\xc3\xa9z", 3, "a\xc3\xa9"},
+        {"\xf0\x9f\x8c\xb8", 3, ""},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < DV_ARRAY_SIZE(cases); i++) {
+        char text[16];
+        assert_true(dv_text_copy(text, sizeof(text), cases[i].text));
+        assert_int_equal(
+            dv_text_clip(text, cases[i].size_max), strlen(cases[i].text) > cases[i].size_max);
+        assert_string_equal(text, cases[i].clipped);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +209,7 @@ int main(void)
         cmocka_unit_test(sizes_read_well),
         cmocka_unit_test(case_is_folded_in_every_script),
         cmocka_unit_test(a_letter_and_its_capital_fold_to_the_same),
+        cmocka_unit_test(a_clip_cuts_no_character),
     };
 
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);

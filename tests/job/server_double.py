@@ -59,6 +59,7 @@ class Server:
 
     def __init__(self, supervise, program, **options):
         self.supervise, self.program, self.options = supervise, program, options
+        self.environment = options.pop("environment", {})
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="dv-job-", dir=options.pop("where", "/tmp")))
         self.url = make_database(self.data)
         self.process = None
@@ -67,6 +68,7 @@ class Server:
     def start(self):
         words = [f"{name}={value}" for name, value in self.options.items()]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DV_TEST")}
+        environment |= self.environment
         self.process = subprocess.Popen([self.supervise, self.data, self.url, self.program, *words], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment)
         line = self.process.stdout.readline()

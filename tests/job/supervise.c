@@ -15,10 +15,13 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "job/supervisor.h"
+#include "llm/settings.h"
 #include "store/datasets.h"
+#include "store/exchanges.h"
 #include "store/jobs.h"
 #include "store/logs.h"
 #include "store/models.h"
+#include "store/runs.h"
 #include "store/tokens.h"
 
 #include <pthread.h>
@@ -70,7 +73,7 @@ static enum dv_status make_job(
         .dataset_id = text_of(ask, "dataset_id"),
         .model_id = text_of(ask, "model_id"),
         .model_name = "a model",
-        .strategy = "native",
+        .strategy = dv_json_get_string(ask, "strategy", "native"),
         .task = "classification",
         .device = "cpu",
         .spec = dv_json_get(ask, "spec"),
@@ -131,6 +134,22 @@ static enum dv_status list_logs(
     return dv_logs_list(store, text_of(ask, "id"), &filter, &page, ret_value, reterr);
 }
 
+static enum dv_status list_runs(
+    const struct dv_json *ask, struct dv_json **ret_value, struct dv_error *reterr)
+{
+    const struct dv_page page = {.limit = 500};
+
+    return dv_runs_list(store, text_of(ask, "id"), &page, ret_value, reterr);
+}
+
+static enum dv_status list_exchanges(
+    const struct dv_json *ask, struct dv_json **ret_value, struct dv_error *reterr)
+{
+    const struct dv_page page = {.limit = 500};
+
+    return dv_exchanges_list(store, text_of(ask, "id"), &page, ret_value, reterr);
+}
+
 static enum dv_status list_events(
     const struct dv_json *ask, struct dv_json **ret_value, struct dv_error *reterr)
 {
@@ -168,7 +187,8 @@ static struct dv_json *answer(const struct dv_json *ask)
         {"delete_dataset", delete_dataset}, {"make_job", make_job}, {"get_job", get_job},
         {"list_jobs", list_jobs}, {"cancel_job", cancel_job}, {"resume_job", resume_job},
         {"get_model", get_model}, {"delete_model", delete_model}, {"list_logs", list_logs},
-        {"list_events", list_events}, {"list_trash", list_trash}, {"usage", tell_usage}};
+        {"list_events", list_events}, {"list_runs", list_runs},
+        {"list_exchanges", list_exchanges}, {"list_trash", list_trash}, {"usage", tell_usage}};
     struct dv_json *reply = dv_json_object();
     struct dv_json *value = NULL;
     struct dv_error error = {0};
@@ -243,6 +263,19 @@ static bool take_option(struct dv_supervisor_options *options, const char *text)
     return false;
 }
 
+/* As `dv serve` does; it lives as long as the process. */
+static enum dv_status take_llm(struct dv_supervisor_options *options, struct dv_error *reterr)
+{
+    struct dv_llm_settings settings;
+
+    enum dv_status status = dv_llm_settings_take(&settings, reterr);
+    if (status == DV_OK) {
+        options->llm_settings = dv_llm_settings_to_json(&settings);
+        options->llm_key_fd = settings.key_fd;
+    }
+    return status == DV_NOT_FOUND ? DV_OK : status;
+}
+
 static int run(const char *url, const struct dv_supervisor_options *wanted)
 {
     struct dv_supervisor_options options = *wanted;
@@ -251,7 +284,10 @@ static int run(const char *url, const struct dv_supervisor_options *wanted)
     pthread_t thread;
 
     dv_uuid_make(instance);
-    enum dv_status status = dv_store_open(url, instance, &store, &error);
+    enum dv_status status = take_llm(&options, &error);
+    if (status == DV_OK) {
+        status = dv_store_open(url, instance, &store, &error);
+    }
     options.store = store;
     if (status == DV_OK) {
         status = dv_supervisor_create(&options, &supervisor, &error);

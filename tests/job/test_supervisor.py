@@ -133,6 +133,26 @@ class Stops(Case):
         self.assertEqual(server.ask("cancel_job", id=pending)["status"], "cancelled")
         self.assertEqual(server.ask("get_model", id=server.job(pending)["model_id"])["status"], "draft")
 
+    def test_one_that_waits_to_go_on_leaves_its_best_model(self):
+        server = self.serve()
+        dataset = server.make_dataset(self.shapes)
+        job = server.queue(dataset, LONG)
+        self.wait_epoch(server, job)
+        urgent = server.queue(dataset, LONG, priority=9)
+        server.kill()
+        server.start()
+        wait_for(server.worker)
+        self.assertEqual([server.job(id)["status"] for id in (job, urgent)], ["pending", "running"])
+        server.ask("cancel_job", id=job)
+        row = server.wait_job(job)
+        model = server.ask("get_model", id=row["model_id"])
+        self.assertEqual((row["status"], model["status"], model["is_partial"]), ("cancelled", "ready", True))
+        self.assertEqual(server.job(urgent)["status"], "running")
+        server.ask("resume_job", id=job)  # and now there is nothing more to keep
+        self.assertEqual(server.ask("cancel_job", id=job)["status"], "cancelled")
+        model = server.ask("get_model", id=row["model_id"])
+        self.assertEqual((model["status"], model["current_version"]), ("ready", 1))
+
     def test_a_cancelled_job_leaves_its_best_model_and_can_go_on(self):
         server = self.serve()
         dataset = server.make_dataset(self.shapes)
@@ -359,6 +379,23 @@ class Deaths(Case):
         self.assertEqual(server.wait_job(job)["status"], "completed")
         epochs = [event["data"]["epoch"] for event in server.ask("list_events", id=job) if event["type"] == "metrics"]
         self.assertEqual(epochs, list(range(1, 31)))
+
+    @unittest.skipUnless(IS_SQLITE, "one database's constraint is like another's")
+    def test_a_result_that_the_database_refuses_fails_the_job(self):
+        server = self.serve()
+        dataset = server.make_dataset(self.shapes)
+        database = sqlite3.connect(server.data / "dv.sqlite", isolation_level=None)
+        self.addCleanup(database.close)
+        database.execute("CREATE TRIGGER refuse BEFORE INSERT ON model_versions BEGIN SELECT RAISE(ABORT, 'not today'); END")
+        job = server.queue(dataset)
+        row = server.wait_job(job, seconds=60)
+        self.assertEqual((row["status"], row["failure_reason"]), ("failed", "error"))
+        self.assertIn("not today", row["error"])
+        database.execute("DROP TRIGGER refuse")
+        server.ask("resume_job", id=job)
+        row = server.wait_job(job)
+        self.assertEqual(row["status"], "completed", row["error"])
+        server.check_files([dataset], [row["model_id"]])
 
     @unittest.skipIf(IS_SQLITE, "restarts PostgreSQL")
     def test_training_goes_on_while_postgresql_is_restarted(self):

@@ -306,7 +306,7 @@ class ModelFiles(unittest.TestCase):
             self.assertIsNone(archive.testzip())
             for name in archive.namelist():
                 self.assertEqual(archive.read(name), (self.folder / name).read_bytes())
-            self.assertEqual(len(archive.namelist()), 6)
+            self.assertEqual(len(archive.namelist()), 7)
 
     def test_knows_the_names_that_python_and_torch_have(self):
         legal = re.compile("[a-z][a-z0-9_]{0,23}")

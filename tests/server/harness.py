@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -50,19 +51,21 @@ def new_database(address):
 class Server:
     """Started at once; `database` as of --db, None: SQLite in the data folder."""
 
-    def __init__(self, program, database=None, root=None, options=()):
+    def __init__(self, program, database=None, root=None, options=(), environment=None):
         self.program = program
         self.database = database
         self.owns_root = root is None
         self.root = pathlib.Path(root or tempfile.mkdtemp(prefix="dv-server-"))
         self.data = self.root / "data"
         self.options = [*(["--db", database] if database else []), *options]
+        self.environment = environment
         self.process = None
         self.start()
 
     def start(self):
         command = [self.program, "serve", "--data", self.data, "--listen", "127.0.0.1:0", "--json", *self.options]
-        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True,
+                                        env={**os.environ, **(self.environment or {})})
         line = self.process.stdout.readline()
         if not line:
             raise AssertionError(f"the server ended with {self.process.wait()}")
@@ -120,6 +123,18 @@ class Server:
         body = b"".join(parts) + content + f"\r\n--{boundary}--\r\n".encode()
         return self.call("POST", "/api/datasets", raw=body,
                          headers={"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+    def sql(self, *statements):
+        """Behind its back."""
+        if self.database:
+            for statement in statements:
+                subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", self.database, "-c", statement], check=True)
+            return
+        connection = sqlite3.connect(self.data / "dv.db")
+        with connection:
+            for statement in statements:
+                connection.execute(statement)
+        connection.close()
 
     def fsck(self):
         """What `dv doctor --fsck` says of the data folder, with the server or without it."""

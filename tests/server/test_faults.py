@@ -217,11 +217,10 @@ class Small(unittest.TestCase):
         content = archive.read_bytes()
         archive.unlink()
         ballast = self.root / "ballast"
-        with open(ballast, "wb") as file:
+        with open(ballast, "wb", buffering=0) as file:
             try:
                 while True:
                     file.write(b"x" * 65536)
-                    file.flush()
             except OSError:
                 pass
         answer = self.server.upload(content + b"x" * (4 << 20), "too much")

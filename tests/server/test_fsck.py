@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import shutil
-import sqlite3
 import subprocess
 import sys
 import unittest
@@ -81,15 +80,7 @@ class Fsck(unittest.TestCase):
                     path.unlink()
 
     def sql(self, *statements):
-        if DATABASE:
-            for statement in statements:
-                subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", DATABASE, "-c", statement], check=True)
-            return
-        connection = sqlite3.connect(self.data / "dv.db")
-        with connection:
-            for statement in statements:
-                connection.execute(statement)
-        connection.close()
+        self.server.sql(*statements)
 
     # --- Looking
 

@@ -55,6 +55,8 @@ static void wrong_requests_are_refused_with_the_place(void **state)
         {"{'dataset_id':'" ID "','seed':9007199254740993}", "E_VALUE", "/seed"},
         {"{'dataset_id':'" ID "','max_restarts':101}", "E_VALUE", "/max_restarts"},
         {"{'dataset_id':'" ID "','base_model_id':'x'}", "E_VALUE", "/base_model_id"},
+        {"{'dataset_id':'" ID "','replay_of':'x'}", "E_VALUE", "/replay_of"},
+        {"{'dataset_id':'" ID "','strategy':'native','replay_of':'" ID "'}", "E_UNSUPPORTED", "/replay_of"},
         {"{'dataset_id':'" ID "','base_model_id':'" ID "'}", "E_UNSUPPORTED", "/base_model_id"},
         {"{'dataset_id':'" ID "','strategy':'native','base_model_id':'" ID "'}", "E_UNSUPPORTED",
             "/base_model_id"},
@@ -115,6 +117,7 @@ static void auto_is_the_first_strategy_that_fits_and_is_here(void **state)
         {",'max_iterations':1", "native", true, false},
         {",'max_iterations':5", "native", false, true},
         {",'base_model_id':'" ID "'", "transfer", true, true},
+        {",'replay_of':'" ID "'", "search", true, true},
         {",'strategy':'native','max_iterations':5", "native", true, true},
     };
     (void)state;

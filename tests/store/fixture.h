@@ -13,9 +13,11 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "store/datasets.h"
+#include "store/exchanges.h"
 #include "store/jobs.h"
 #include "store/logs.h"
 #include "store/models.h"
+#include "store/runs.h"
 #include "store/store.h"
 
 #include <setjmp.h>

@@ -281,7 +281,7 @@ static void a_job_that_completes_makes_its_model_ready(void **state)
 
     /* It has ended: nobody can end it another way. */
     assert_int_equal(dv_jobs_fail(store, job.id, job.fence, "oom", "late", NULL), DV_CONFLICT);
-    assert_int_equal(dv_jobs_requeue(store, job.id, job.fence, "signal", true, NULL), DV_CONFLICT);
+    assert_int_equal(dv_jobs_requeue(store, job.id, job.fence, &(struct dv_job_setback){"signal", true, 0, 0}, NULL), DV_CONFLICT);
     ok(dv_jobs_request_cancel(store, job.id, &row, &error));
     assert_string_equal(dv_json_get_string(row, "status", ""), "completed");
     dv_json_unref(row);
@@ -355,7 +355,7 @@ static void an_older_fence_is_refused(void **state)
     make_job(&job, 901);
     claim(&job);
     int64_t old = job.fence;
-    ok(dv_jobs_requeue(store, job.id, old, "signal", true, &error));
+    ok(dv_jobs_requeue(store, job.id, old, &(struct dv_job_setback){"signal", true, 0, 0}, &error));
     assert_status(&job, "pending", "queued");
     claim(&job);
     assert_int_equal(job.fence, old + 1);
@@ -434,6 +434,36 @@ static void a_model_keeps_what_an_earlier_attempt_made(void **state)
         assert_status(&job, "cancelled", "ready");
     }
     dv_json_unref(result);
+}
+
+/* Whoever claims it makes a model of what its worker had come to. */
+static void one_that_waits_after_a_death_is_cancelled_by_its_claimer(void **state)
+{
+    const struct dv_job_setback setback = {.reason = "signal", .is_charged = true};
+    struct job job;
+    struct dv_json *row = NULL;
+
+    (void)state;
+    make_job(&job, 908);
+    claim(&job);
+    ok(dv_jobs_requeue(store, job.id, job.fence, &setback, &error));
+    for (int round = 0; round < 2; round++) {
+        ok(dv_jobs_request_cancel(store, job.id, &row, &error));
+        assert_true(dv_json_get_bool(row, "cancel_requested", false));
+        dv_json_unref(row);
+        assert_status(&job, "pending", "queued");
+        if (round == 0) { /* and after all not */
+            ok(dv_jobs_resume(store, job.id, &row, &error));
+            assert_false(dv_json_get_bool(row, "cancel_requested", true));
+            dv_json_unref(row);
+            assert_int_equal(dv_jobs_claim(store, DV_JOBS_TO_END, &row, NULL), DV_NOT_FOUND);
+        }
+    }
+    ok(dv_jobs_claim(store, DV_JOBS_TO_END, &row, &error));
+    assert_string_equal(dv_json_get_string(row, "id", ""), job.id);
+    ok(dv_jobs_cancel(store, job.id, dv_json_get_integer(row, "fence", 0), NULL, NULL, &error));
+    dv_json_unref(row);
+    assert_status(&job, "cancelled", "draft");
 }
 
 static void a_model_says_why_its_job_failed(void **state)
@@ -624,6 +654,33 @@ static void log_lines_are_filtered_and_paged(void **state)
 
 /* --- Tokens ----------------------------------------------------------------------------------- */
 
+static void a_token_has_so_many_sessions_and_no_more(void **state)
+{
+    struct dv_json *row = NULL;
+    char hash[32];
+    int count = 0;
+
+    (void)state;
+    ok(dv_tokens_create(store, "busy", "viewer", "dd44", &error));
+    ok(dv_tokens_find(store, "dd44", &row, &error));
+    DV_CLEANUP(dv_freep) char *id = dv_strdup(dv_json_get_string(row, "id", ""));
+    row = dv_json_unref(row);
+    for (int i = 0; i < DV_SESSIONS_MAX + 20; i++) {
+        (void)snprintf(hash, sizeof(hash), "session-%d", i);
+        ok(dv_sessions_create(store, id, hash, 60, &error));
+        ok(dv_sessions_find(store, hash, &row, &error)); /* the newest is there in any case */
+        row = dv_json_unref(row);
+    }
+    for (int i = 0; i < DV_SESSIONS_MAX + 20; i++) {
+        (void)snprintf(hash, sizeof(hash), "session-%d", i);
+        if (dv_sessions_find(store, hash, &row, NULL) == DV_OK) {
+            count++;
+            row = dv_json_unref(row);
+        }
+    }
+    assert_int_equal(count, DV_SESSIONS_MAX);
+}
+
 static void tokens_and_sessions_are_found_by_their_hash(void **state)
 {
     struct dv_json *row = NULL;
@@ -792,11 +849,13 @@ int main(void)
         cmocka_unit_test(an_older_fence_is_refused),
         cmocka_unit_test(a_cancelled_job_is_gone_on_with),
         cmocka_unit_test(a_model_keeps_what_an_earlier_attempt_made),
+        cmocka_unit_test(one_that_waits_after_a_death_is_cancelled_by_its_claimer),
         cmocka_unit_test(a_model_says_why_its_job_failed),
         cmocka_unit_test(what_another_instance_ran_is_put_back),
         cmocka_unit_test(each_job_is_claimed_once),
         cmocka_unit_test(a_reader_of_what_came_after_misses_nothing),
         cmocka_unit_test(log_lines_are_filtered_and_paged),
+        cmocka_unit_test(a_token_has_so_many_sessions_and_no_more),
         cmocka_unit_test(tokens_and_sessions_are_found_by_their_hash),
         cmocka_unit_test(what_was_acknowledged_survives_a_kill),
         cmocka_unit_test(a_database_that_was_away_is_found_again),

@@ -37,6 +37,7 @@ static void make_all(struct dv_message messages[static DV_MESSAGE_TYPE_COUNT],
         {.type = DV_MESSAGE_ASK, .ask = {7, "draft"}},
         {.type = DV_MESSAGE_REPLY,
             .reply = {7, "rate_limited", "wait", "m", 5000, 120, 60, 0.25, 1234}},
+        {.type = DV_MESSAGE_RUN, .run = {3, "completed"}},
     };
 
     memcpy(messages, all, sizeof(all));

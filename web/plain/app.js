@@ -58,6 +58,8 @@ function table(columns, rows, empty) {
 // began on it ends on it.
 
 function putCell(old, made) {
+  const folds = old.querySelectorAll("details");
+  made.querySelectorAll("details").forEach((fold, i) => { fold.open = Boolean(folds[i] && folds[i].open); });
   if (old.isEqualNode(made)) return;
   const hadFocus = old.contains(document.activeElement);
   old.replaceWith(made);
@@ -112,7 +114,8 @@ const action = (label, name, work) => element("button",
 const jobName = (j) => j.model_name || j.id.slice(0, 8);
 
 const jobColumns = [
-  { title: "model", class: "name", cell: jobName },
+  { title: "model", class: "name", cell: (j) => element("button",
+      { type: "button", class: "link", "aria-label": `Show ${jobName(j)}`, onclick: () => openJob(j).catch(fail) }, jobName(j)) },
   { title: "strategy", class: "wide", cell: (j) => j.strategy || "" },
   { title: "status", cell: (j) => [
       element("span", { class: j.status }, j.status === "failed" && j.failure_reason ? `failed: ${j.failure_reason}` : j.status), note(j.error)] },
@@ -161,6 +164,90 @@ const modelColumns = [
       })] },
 ];
 
+// --- One job: what its search tried, and what was asked --------------------------
+
+const json = (value) => element("pre", {}, JSON.stringify(value, null, 2));
+const fold = (title, ...children) => element("details", {}, element("summary", {}, title), ...children);
+const parentsOf = (r) => (r.parents && r.parents.length ? ` of ${r.parents.map((n) => `#${n}`).join(" and ")}` : "");
+
+const runColumns = [
+  { title: "candidate", class: "name", cell: (r) => [
+      `#${r.iteration} ${r.operator || ""}${parentsOf(r)}`, note(r.failure || r.hypothesis)] },
+  { title: "source", class: "wide", cell: (r) => r.source || "" },
+  { title: "validation", class: "number", cell: (r) => percent(r.best_accuracy) },
+  { title: "test", class: "number wide", cell: (r) => percent(r.accuracy) },
+  { title: "verdict", cell: (r) => element("span", { class: r.verdict === "best" ? "ready" : r.status }, r.verdict || r.status) },
+  { title: "parameters", class: "number wide", cell: (r) => count(r.parameters) },
+  { title: "how", cell: (r) => [
+      fold("hyperparameters", json(r.hyperparameters)), r.architecture ? fold("network", json(r.architecture)) : ""] },
+];
+
+let opened = null; // the job that is shown
+
+async function openJob(job) {
+  opened = job;
+  $("job-name").textContent = jobName(job);
+  delete $("exchange-list").dataset.job;
+  $("exchanges").open = false;
+  await showJob();
+  $("job").hidden = false;
+  $("job").scrollIntoView({ block: "nearest" });
+}
+
+function closeJob() {
+  opened = null;
+  $("job").hidden = true;
+}
+
+async function showJob() {
+  if (!opened) return;
+  const path = `/api/jobs/${opened.id}`;
+  try {
+    const [exchanges] = await Promise.all([
+      call("GET", `${path}/exchanges?limit=1`),
+      show("runs", `${path}/runs?limit=500`, runColumns, "Nothing is through yet."),
+    ]);
+    $("exchanges").hidden = exchanges.total === 0;
+    $("exchange-count").textContent = exchanges.total;
+    $("job-more").replaceChildren(element("a", { href: `${path}/exchanges?format=jsonl` }, "All of it as lines of JSON"));
+    if ($("exchanges").open) await showExchanges(exchanges.total);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    closeJob(); // it is gone
+  }
+}
+
+const exchangeTitle = (x) => `${x.number} ${x.purpose}: ${x.outcome}, ${x.model || "nobody"}, ${x.prompt_tokens} + ` +
+  `${x.completion_tokens} tokens, ${(x.latency_ms / 1000).toFixed(1)} s${x.dollars ? `, $${x.dollars.toFixed(4)}` : ""}`;
+
+const makeExchange = (x) => fold(exchangeTitle(x), note(x.reason), note(`SHA-256 of the question: ${x.request_hash}`),
+  fold("question", json(x.request)), fold("answer", json(x.response)));
+
+// Rows are never changed: only what is new is fetched.
+async function showExchanges(total) {
+  const list = $("exchange-list");
+  const job = opened;
+  if (list.dataset.job !== job.id) {
+    list.replaceChildren();
+    list.dataset.job = job.id;
+    list.dataset.cursor = "";
+  }
+  let cursor = list.dataset.cursor;
+  while (opened === job && list.children.length < total) {
+    const page = await call("GET", `/api/jobs/${job.id}/exchanges?limit=20${cursor ? `&cursor=${cursor}` : ""}`);
+    const shown = new Set([...list.children].map((child) => child.dataset.number));
+    for (const x of page.items) {
+      if (shown.has(String(x.number))) continue;
+      const made = makeExchange(x);
+      made.dataset.number = x.number;
+      list.append(made);
+    }
+    if (!page.next_cursor) break;
+    cursor = page.next_cursor;
+    list.dataset.cursor = cursor;
+  }
+}
+
 async function show(id, path, columns, empty) {
   const list = await call("GET", path);
   const made = table(columns, list.items, empty);
@@ -187,6 +274,7 @@ async function refresh() {
         show("jobs", "/api/jobs?limit=50", jobColumns, "No jobs yet: train on a data set."),
         show("datasets", "/api/datasets?limit=50", datasetColumns, "No data sets yet: upload one."),
         show("models", "/api/models?limit=50", modelColumns, "No models yet."),
+        showJob(),
       ]);
     } while (isStale);
   } finally {
@@ -203,7 +291,7 @@ const RETRY_MS = 3000;
 function watch() {
   source = new EventSource("/api/events");
   const soon = () => { clearTimeout(watch.timer); watch.timer = setTimeout(() => refresh().catch(fail), 150); };
-  for (const type of ["status", "progress", "metrics", "created", "updated", "deleted", "reset"]) {
+  for (const type of ["status", "progress", "metrics", "run", "llm", "created", "updated", "deleted", "reset"]) {
     source.addEventListener(type, soon);
   }
   source.onopen = () => { $("connection").textContent = "live"; soon(); };
@@ -240,6 +328,7 @@ function setSignedIn(isSignedIn) {
 function signOut() {
   if (source) source.close();
   source = null;
+  closeJob();
   setSignedIn(false);
   $("connection").textContent = "not signed in";
 }
@@ -285,6 +374,9 @@ $("sign-in-form").addEventListener("submit", async (event) => {
     $("sign-in-error").textContent = error.message;
   }
 });
+
+$("job-close").addEventListener("click", closeJob);
+$("exchanges").addEventListener("toggle", () => { if ($("exchanges").open) showJob().catch(fail); });
 
 $("sign-out").addEventListener("click", async () => {
   await call("DELETE", "/api/session").catch(() => {});
