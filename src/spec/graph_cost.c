@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a graph costs: parameters, multiply-adds, memory, as numbers and as a table. */
+/* What a graph costs: parameters, multiply-adds, as numbers and as a table. */
 #include "spec/graph.h"
 
 #include "base/json.h"
-#include "spec/fusion.h"
 
 #include <assert.h>
 
@@ -35,75 +34,6 @@ const char *dv_node_op_name(enum dv_node_op op)
 uint64_t dv_graph_flops(const struct dv_graph *graph)
 {
     return graph->macs > UINT64_MAX / 2 ? UINT64_MAX : 2 * graph->macs;
-}
-
-static uint64_t saturating_add(uint64_t a, uint64_t b)
-{
-    uint64_t sum;
-
-    return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
-
-static uint64_t saturating_mul(uint64_t a, uint64_t b)
-{
-    uint64_t product;
-
-    return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
-}
-
-static uint64_t value_floats(const struct dv_node *node)
-{
-    return saturating_mul((uint64_t)node->shape.rows * node->shape.columns, node->shape.channels);
-}
-
-/* Numbers kept beside each other for the weights: themselves, gradients, state, averages. */
-static uint64_t weight_floats(const struct dv_graph *graph, struct dv_graph_use use)
-{
-    /* One more for the mask of weight decay. */
-    uint64_t copies = 3 + (uint64_t)use.optimizer_slots + (use.has_ema ? 1 : 0);
-    uint64_t statistics = 0;
-
-    for (uint32_t i = 0; i < graph->tensor_count; i++) {
-        statistics += graph->tensors[i].is_trained ? 0 : graph->tensors[i].count;
-    }
-    return saturating_add(
-        saturating_mul(graph->parameter_count, copies), saturating_mul(2, statistics));
-}
-
-/* Is the value of an activation made in place of what comes before it? */
-static bool is_in_place(const struct dv_graph *graph, const struct dv_node *node)
-{
-    return node->op == DV_NODE_ACTIVATION &&
-           dv_node_can_activate(graph->nodes[node->inputs[0]].op, node->act, true);
-}
-
-/* What is kept of a node for the backward pass, a picture. */
-static uint64_t kept_floats(const struct dv_graph *graph, const struct dv_node *node)
-{
-    uint64_t floats = is_in_place(graph, node) ? 0 : value_floats(node);
-    /* Mean, deviation, slope and offset of each channel. */
-    uint64_t lines = node->op == DV_NODE_GROUP_NORM ? 4 * (uint64_t)node->shape.channels : 0;
-
-    return saturating_add(floats, lines);
-}
-
-uint64_t dv_graph_training_memory(const struct dv_graph *graph, struct dv_graph_use use)
-{
-    uint64_t values = 0;
-    uint64_t largest = 0;
-
-    assert(graph);
-
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        uint64_t floats = value_floats(&graph->nodes[i]);
-        values = saturating_add(values, kept_floats(graph, &graph->nodes[i]));
-        largest = floats > largest ? floats : largest;
-    }
-    /* Kept values; at any moment three gradients and one working copy of the largest. */
-    uint64_t a_picture = saturating_add(values, saturating_mul(4, largest));
-    uint64_t floats =
-        saturating_add(saturating_mul(a_picture, use.batch_size), weight_floats(graph, use));
-    return saturating_mul(floats, sizeof(float));
 }
 
 static uint64_t node_macs(const struct dv_graph *graph, const struct dv_node *node)

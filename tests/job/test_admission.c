@@ -78,7 +78,7 @@ static void a_network_is_planned_with_its_batch(void **state)
     assert_int_equal(one.memory_bytes, one.memory_least_bytes);
     assert_int_equal(many.memory_least_bytes, one.memory_least_bytes);
     assert_true(one.memory_bytes > 250 * MIB);
-    assert_true(many.memory_bytes > 20 * one.memory_bytes);
+    assert_true(many.memory_bytes > 15 * one.memory_bytes);
     uint64_t checkpoints = many.disk_bytes - 1000 * 224 * 224;
     assert_true(checkpoints > 11000000ull * 12 * 4);
     assert_true(checkpoints < 12000000ull * 12 * 4);
