@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/memory_fault.h"
 #include "base/memory_file.h"
 #include "wire/channel.h"
 #include "wire/failure.h"
@@ -158,6 +159,7 @@ static enum dv_status lock_in(const struct dv_role_impl *impl, const struct dv_m
     options.readable = readable;
     options.writable = writable;
     options.data_size_max = choose_memory_max(impl, job);
+    dv_memory_fault_watch();
     return dv_sandbox_enter(&options, ret_report, reterr);
 }
 
