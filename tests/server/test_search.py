@@ -79,6 +79,14 @@ class Case(unittest.TestCase):
             raise AssertionError(f"{row['status']}: {row['error']}")
         return row
 
+    def wait_progress(self, job):
+        """Until a checkpoint was written: a candidate that two workers die of without one between is given up."""
+        for _ in range(2):  # an epoch's checkpoint is there when the next one's metrics are
+            if not self.server.settled_job(job):
+                before = self.server.get(f"/api/jobs/{job}")["progress"]
+                wait_for(lambda: self.server.settled_job(job)
+                         or self.server.get(f"/api/jobs/{job}")["progress"] > before, "the job's going on")
+
     def weights(self, job):
         model = self.server.get(f"/api/jobs/{job}")["model_id"]
         return self.server.call("GET", f"/api/models/{model}/download?format=safetensors").body
@@ -186,10 +194,7 @@ class Search(Case):
             elif worker:
                 kill(worker)
             kills += 1
-            if not self.server.settled_job(job):  # each death at another epoch: no candidate is given up
-                before = self.server.get(f"/api/jobs/{job}")["progress"]
-                wait_for(lambda: self.server.settled_job(job) or self.server.get(f"/api/jobs/{job}")["progress"] > before,
-                         "the job's going on")
+            self.wait_progress(job)
         self.finish(job)
         self.assertEqual(self.weights(job), self.weights(self.job["id"]))
 
@@ -200,7 +205,7 @@ class Search(Case):
         while kills < 2 and not self.server.settled_job(replay):
             kill(wait_for(lambda: worker_of(self.server) or self.server.settled_job(replay), "a worker"))
             kills += 1
-            time.sleep(0.3)
+            self.wait_progress(replay)
         self.check_replay(replay, job)
 
     def test_what_cannot_be_replayed_is_refused(self):
