@@ -373,6 +373,9 @@ static void what_was_set_by_hand_holds_for_all_candidates(void **state)
     dv_json_set_number(values, "dropout", 0.35);
     dv_json_set_string(values, "optimizer", "rmsprop");
     struct dv_json *result = go_whole(&search);
+    const struct dv_json *layers =
+        dv_json_get(dv_json_get(iteration_of(result, 1), "architecture"), "layers");
+    assert_true(dv_json_get_number(dv_json_at(layers, 3), "drop", 0.0) == 0.35);
     for (size_t i = 1; i <= 5; i++) {
         const struct dv_json *used = dv_json_get(iteration_of(result, i), "hyperparameters");
         assert_true(dv_json_get_number(used, "learning_rate", 0.0) == 0.0123);

@@ -91,13 +91,12 @@ static enum dv_status read_hyperparameters(const struct dv_gate *gate,
     return DV_OK;
 }
 
-/*
- * The rate of dropout is a row of the network: what the user has set goes into the last such row,
- * and what is there is what was used.
- */
-static void settle_dropout(
+void dv_gate_settle_dropout(
     const struct dv_gate *gate, struct dv_arch *arch, struct dv_hyperparameters *hyperparameters)
 {
+    assert(gate);
+    assert(arch);
+    assert(hyperparameters);
     for (uint32_t i = arch->row_count; i > 0; i--) {
         struct dv_arch_row *row = &arch->rows[i - 1];
         if (row->op == DV_ARCH_DROPOUT) {
@@ -195,7 +194,7 @@ static enum dv_status lower(const struct dv_gate *gate, const struct dv_proposal
     enum dv_status status =
         dv_arch_parse(proposal->architecture, arena, problems, ret_arch, reterr);
     if (status == DV_OK) {
-        settle_dropout(gate, *ret_arch, hyperparameters);
+        dv_gate_settle_dropout(gate, *ret_arch, hyperparameters);
         status = dv_graph_build(
             *ret_arch, input, gate->dataset->class_count, arena, problems, ret_graph, reterr);
     }

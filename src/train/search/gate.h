@@ -35,6 +35,13 @@ DV_MUST_CHECK enum dv_status dv_gate_check(const struct dv_gate *gate,
     const struct dv_graph **ret_graph, struct dv_error *reterr);
 
 /*
+ * The rate of dropout is a row of the network: what the user has set goes into the last such row,
+ * and the hyperparameter says what is there.
+ */
+void dv_gate_settle_dropout(
+    const struct dv_gate *gate, struct dv_arch *arch, struct dv_hyperparameters *hyperparameters);
+
+/*
  * Was the same network trained with the same hyperparameters before? Then a problem says by whom.
  */
 bool dv_gate_has_seen(const struct dv_search_history *history, const struct dv_candidate *candidate,

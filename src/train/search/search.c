@@ -163,6 +163,7 @@ static uint64_t memory_max(void)
 static enum dv_status make_default(struct dv_search *search, struct dv_error *reterr)
 {
     const struct dv_hyperparameters *h = search->options->hyperparameters;
+    struct dv_hyperparameters settled = *h;
     struct dv_train_task task = *search->task;
     struct dv_task_network network;
 
@@ -182,6 +183,7 @@ static enum dv_status make_default(struct dv_search *search, struct dv_error *re
     search->gate = (struct dv_gate){.dataset = search->task->dataset,
         .defaults = h,
         .fixed = search->task->job->hyperparameters};
+    dv_gate_settle_dropout(&search->gate, network.arch, &settled);
     return DV_OK;
 }
 
