@@ -483,6 +483,32 @@ static void a_mutation_changes_the_network_and_says_how(void **state)
     assert_true(10 * sound >= 9 * made);
 }
 
+static void another_activation_is_named_with_the_one_that_was_there(void **state)
+{
+    struct search_bench *bench = *state;
+    DV_CLEANUP(dv_json_unrefp) struct dv_json *silu = dv_arch_to_json(bench->arch);
+    struct dv_json *layers = dv_json_get(silu, "layers");
+    unsigned made = 0;
+
+    for (uint32_t i = 0; i < bench->arch->row_count; i++) {
+        if (dv_space_is_stage(&bench->arch->rows[i])) {
+            dv_json_set_string(dv_json_at(layers, i), "act", "silu");
+        }
+    }
+    const struct dv_arch *arch = parse_arch(bench, silu);
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct dv_random random = dv_random_make(seed, DV_RANDOM_SEARCH, 0, 0);
+        const char *hypothesis = "";
+        DV_CLEANUP(dv_json_unrefp) struct dv_json *json = dv_mutation_make(
+            &bench->offline.space, arch, &random, bench->arena, &hypothesis);
+        if (json && strstr(hypothesis, " as activation")) {
+            assert_non_null(strstr(hypothesis, " instead of silu as activation"));
+            made++;
+        }
+    }
+    assert_true(made > 0);
+}
+
 static void propose(
     struct search_bench *bench, const struct dv_slot *slot, struct dv_candidate *ret)
 {
@@ -767,6 +793,7 @@ int main(void)
         BENCH_TEST(what_the_space_writes_it_reads_back),
         BENCH_TEST(at_its_own_point_the_template_is_what_it_was),
         BENCH_TEST(a_mutation_changes_the_network_and_says_how),
+        BENCH_TEST(another_activation_is_named_with_the_one_that_was_there),
         BENCH_TEST(what_was_learned_is_worth_more_than_drawing_at_random),
         BENCH_TEST(the_same_history_gives_the_same_proposal_and_none_is_made_twice),
         BENCH_TEST(each_operator_keeps_to_what_it_says),

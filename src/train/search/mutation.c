@@ -116,6 +116,8 @@ static bool change_activation(struct change *change)
     if (dv_text_equal(act, now) || dv_text_equal(now, "none")) {
         return false;
     }
+    /* Before `now`, which lies in the row, is replaced. */
+    change->hypothesis = dv_arena_printf(change->arena, "%s instead of %s as activation", act, now);
     for (uint32_t i = 0; i < change->arch->row_count; i++) {
         struct dv_json *row = dv_json_at(layers, i);
         bool has_act = !dv_text_equal(dv_json_get_string(row, "act", "relu"), "none");
@@ -123,7 +125,6 @@ static bool change_activation(struct change *change)
             dv_json_set_string(row, "act", act);
         }
     }
-    change->hypothesis = dv_arena_printf(change->arena, "%s instead of %s as activation", act, now);
     return true;
 }
 
