@@ -138,7 +138,8 @@ int main(int argc, char **argv)
     uint32_t first = argc > 4 ? number(argv[4]) : 0;
     uint64_t start = dv_clock_monotonic_ns();
     if (dv_time_measure_cached(
-            argv[1], dv_backend_find("onednn"), thread_count, arena, &table, &error) != DV_OK) {
+            argv[1], dv_backend_find("onednn"), thread_count, NULL, arena, &table, &error) !=
+        DV_OK) {
         (void)fprintf(stderr, "times: %s\n", error.text);
         return 1;
     }

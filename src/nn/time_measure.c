@@ -98,7 +98,8 @@ static enum dv_status measure_optimizer(
 }
 
 enum dv_status dv_time_measure(const struct dv_backend_impl *backend, uint32_t thread_count,
-    struct dv_arena *arena, struct dv_time_table **ret_table, struct dv_error *reterr)
+    const struct dv_time_watcher *watcher, struct dv_arena *arena, struct dv_time_table **ret_table,
+    struct dv_error *reterr)
 {
     assert(backend);
     assert(thread_count > 0);
@@ -110,7 +111,9 @@ enum dv_status dv_time_measure(const struct dv_backend_impl *backend, uint32_t t
         measure_optimizer(timing.is_processor_time, &table->parameter_seconds, reterr);
     for (uint32_t i = 0; i < table->point_count && status == DV_OK; i++) {
         struct dv_time_point *point = &table->points[i];
-        status = measure_op(&timing, backend, &point->op, &point->seconds, reterr);
+        status = watcher && !watcher->go_on(watcher->user, i, table->point_count)
+                     ? dv_fail(reterr, DV_CANCELLED, "stopped while the machine was measured")
+                     : measure_op(&timing, backend, &point->op, &point->seconds, reterr);
     }
     dv_op_timing_finish(&timing);
     if (status == DV_OK) {
@@ -165,8 +168,9 @@ static bool read_table(const char *path, struct dv_time_table *table)
 }
 
 enum dv_status dv_time_measure_cached(const char *cache_folder,
-    const struct dv_backend_impl *backend, uint32_t thread_count, struct dv_arena *arena,
-    struct dv_time_table **ret_table, struct dv_error *reterr)
+    const struct dv_backend_impl *backend, uint32_t thread_count,
+    const struct dv_time_watcher *watcher, struct dv_arena *arena, struct dv_time_table **ret_table,
+    struct dv_error *reterr)
 {
     struct dv_time_table *table = dv_time_table_create(arena);
     char path[DV_PATH_SIZE];
@@ -181,7 +185,7 @@ enum dv_status dv_time_measure_cached(const char *cache_folder,
         *ret_table = table;
         return DV_OK;
     }
-    status = dv_time_measure(backend, thread_count, arena, &table, reterr);
+    status = dv_time_measure(backend, thread_count, watcher, arena, &table, reterr);
     if (status == DV_OK) {
         status = dv_folder_make(cache_folder, reterr);
     }

@@ -11,23 +11,31 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct dv_arena;
 struct dv_backend_impl; /* dv_backend_find() of nn/backend.h */
 struct dv_time_table;
 
-/* Measure it. */
+/* Told before each operation how many are done. False: stop. */
+struct dv_time_watcher {
+    bool (*go_on)(void *user, uint32_t done, uint32_t count);
+    void *user;
+};
+
+/* Measure it. `watcher` may be NULL. DV_CANCELLED: it said so. */
 DV_MUST_CHECK enum dv_status dv_time_measure(const struct dv_backend_impl *backend,
-    uint32_t thread_count, struct dv_arena *arena, struct dv_time_table **ret_table,
-    struct dv_error *reterr);
+    uint32_t thread_count, const struct dv_time_watcher *watcher, struct dv_arena *arena,
+    struct dv_time_table **ret_table, struct dv_error *reterr);
 
 /*
  * The table kept in `cache_folder`, or a new one, which is then kept there. What cannot be read is
  * measured anew and written over.
  */
 DV_MUST_CHECK enum dv_status dv_time_measure_cached(const char *cache_folder,
-    const struct dv_backend_impl *backend, uint32_t thread_count, struct dv_arena *arena,
-    struct dv_time_table **ret_table, struct dv_error *reterr);
+    const struct dv_backend_impl *backend, uint32_t thread_count,
+    const struct dv_time_watcher *watcher, struct dv_arena *arena, struct dv_time_table **ret_table,
+    struct dv_error *reterr);
 
 #endif

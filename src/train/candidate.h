@@ -71,6 +71,7 @@ struct dv_candidate {
     char hash[DV_SHA256_TEXT_SIZE]; /* of network and hyperparameters but seed, epochs, averaging */
     uint64_t parameter_count;
     uint64_t macs;
+    double cost; /* of an epoch, in epochs of the default network: see dv_gate_picture_cost() */
     uint32_t repair_count; /* how often the gate sent it back */
 
     enum dv_candidate_status status;

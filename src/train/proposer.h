@@ -24,7 +24,7 @@ struct dv_search_limits {
     uint64_t parameters_max;
     uint64_t macs_max;   /* multiply-adds a picture */
     uint64_t memory_max; /* bytes, planned, of training with the proposal's batch */
-    double seconds_max;  /* of its screening; 0: not limited, or no table to predict with */
+    double cost_max;     /* of an epoch, in epochs of the default network; 0: not limited */
     int64_t epochs;      /* of its screening: what a proposal says of epochs is not looked at */
 };
 

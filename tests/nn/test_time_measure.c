@@ -81,7 +81,7 @@ static struct dv_time_table *get_table(struct dv_arena *arena, uint32_t thread_c
     struct dv_error error = {0};
 
     created = forwards = backwards = without_gradient = 0;
-    if (dv_time_measure_cached(folder, &fake, thread_count, arena, &table, &error) != DV_OK) {
+    if (dv_time_measure_cached(folder, &fake, thread_count, NULL, arena, &table, &error) != DV_OK) {
         fail_msg("%s", error.text);
     }
     return table;
@@ -104,6 +104,34 @@ static char *find_file(unsigned *ret_count)
     }
     (void)closedir(stream);
     return path;
+}
+
+static bool stop_at_five(void *user, uint32_t done, uint32_t count)
+{
+    uint32_t *last = user;
+
+    assert_true(done < count);
+    *last = done;
+    return done < 5;
+}
+
+static void whoever_watches_can_stop_it_and_then_nothing_is_kept(void **state)
+{
+    struct dv_arena *arena = dv_arena_create(0);
+    uint32_t last = 0;
+    const struct dv_time_watcher watcher = {stop_at_five, &last};
+    struct dv_time_table *table = NULL;
+    struct dv_error error = {0};
+    unsigned files;
+
+    (void)state;
+    assert_int_equal(
+        dv_time_measure_cached(folder, &fake, 1, &watcher, arena, &table, &error), DV_CANCELLED);
+    assert_int_equal(last, 5);
+    assert_null(table);
+    dv_free(find_file(&files));
+    assert_int_equal(files, 0);
+    dv_arena_destroy(arena);
 }
 
 static void is_measured_once_and_kept(void **state)
@@ -176,7 +204,8 @@ static void a_folder_that_cannot_be_made_is_an_error(void **state)
     struct dv_error error = {0};
     (void)state;
 
-    enum dv_status status = dv_time_measure_cached("/proc/none", &fake, 1, arena, &table, &error);
+    enum dv_status status =
+        dv_time_measure_cached("/proc/none", &fake, 1, NULL, arena, &table, &error);
     assert_int_not_equal(status, DV_OK);
     assert_null(table);
     assert_true(error.text[0] != '\0');
@@ -198,6 +227,7 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whoever_watches_can_stop_it_and_then_nothing_is_kept),
         cmocka_unit_test(is_measured_once_and_kept),
         cmocka_unit_test(another_number_of_threads_has_its_own),
         cmocka_unit_test(what_cannot_be_read_is_measured_anew),

@@ -48,6 +48,7 @@ def child_of(server, role):
 
 class Case(unittest.TestCase):
     environment = None
+    times = {}  # the machine's table by name, measured by the first server's first search
 
     @classmethod
     def setUpClass(cls):
@@ -56,9 +57,15 @@ class Case(unittest.TestCase):
         subprocess.run([DV, "sample", "shapes", cls.archive, "--classes", "3", "--count", "120", "--seed", "5"], check=True,
                        stdout=subprocess.DEVNULL)
         cls.dataset = cls.server.ready_dataset(cls.archive)
+        for name, text in Case.times.items():
+            path = cls.server.data / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
 
     @classmethod
     def tearDownClass(cls):
+        Case.times = {path.relative_to(cls.server.data): path.read_text()
+                      for path in cls.server.data.glob("cache/**/times-*.json")}
         findings = cls.server.fsck()["findings"]
         cls.server.close()
         assert not findings, findings
@@ -128,6 +135,10 @@ class Search(Case):
         info = self.call("GET", "/api/system/info", 200)["llm"]
         self.assertEqual(info, {"is_configured": False, "base_url": None, "models": []})
         self.assertIn("DV_LLM_BASE_URL", self.call("POST", "/api/system/llm/test", 409)["detail"])
+
+    def test_the_machine_was_measured_and_the_table_kept(self):
+        table, = self.server.data.glob("cache/**/times-*.json")
+        self.assertTrue(all(seconds > 0 for seconds in json.loads(table.read_text())["seconds"].values()))
 
     def test_the_tree_can_be_read_back(self):
         path = f"/api/jobs/{self.job['id']}/runs"

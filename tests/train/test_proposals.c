@@ -14,6 +14,7 @@
 #include "spec/graph.h"
 #include "spec/limits.h"
 #include "spec/problem.h"
+#include "spec/time_table.h"
 #include "train/recipe.h"
 #include "train/search/gate.h"
 #include "train/search/mutation.h"
@@ -108,6 +109,43 @@ static void the_gate_refuses_with_the_place_and_a_fix(void **state)
             assert_string_equal(problems.items[0].code, cases[i].code);
         }
     }
+}
+
+/* With a table an epoch costs what it predicts, without one the multiply-adds. */
+static void what_would_take_too_long_is_refused(void **state)
+{
+    struct search_bench *bench = *state;
+    struct dv_time_table *table = dv_time_table_create(bench->arena);
+    struct dv_proposal proposal = {.architecture = dv_arch_to_json(bench->arch)};
+    struct dv_candidate made;
+    struct dv_problems problems;
+    int64_t batch = bench->defaults.batch_size;
+
+    for (uint32_t i = 0; i < table->point_count; i++) {
+        table->points[i].seconds = 1e-4;
+    }
+    for (size_t has_table = 0; has_table < 2; has_table++) {
+        bench->gate.times = has_table ? table : NULL;
+        double cost = dv_gate_picture_cost(&bench->gate, bench->graph, batch);
+        assert_true(
+            cost ==
+            (has_table ? dv_graph_step_seconds(bench->graph, (uint32_t)batch, table) / (double)batch
+                       : (double)bench->graph->macs));
+        bench->gate.default_cost = cost / 3.0; /* as if the default were a smaller one */
+        for (size_t i = 0; i < 2; i++) {
+            bench->limits.cost_max = i == 0 ? 3.1 : 2.9;
+            dv_problems_init(&problems, bench->arena, DV_ARCH_PROBLEMS_MAX);
+            assert_int_equal(dv_gate_check(&bench->gate, &proposal, &bench->limits, bench->arena,
+                                 &problems, &made, NULL, NULL),
+                i == 0 ? DV_OK : DV_INVALID);
+            assert_true(i > 0 || fabs(made.cost - 3.0) < 1e-9);
+        }
+        assert_int_equal(problems.count, 1);
+        assert_string_equal(problems.items[0].code, "E_BUDGET");
+        assert_string_equal(problems.items[0].pointer, "/architecture");
+        assert_non_null(strstr(problems.items[0].message, "3.00 times as long"));
+    }
+    dv_json_unref(proposal.architecture);
 }
 
 static void want_of_memory_is_refused_with_the_batch_that_fits(void **state)
@@ -499,8 +537,9 @@ static void another_activation_is_named_with_the_one_that_was_there(void **state
     for (uint64_t seed = 0; seed < 300; seed++) {
         struct dv_random random = dv_random_make(seed, DV_RANDOM_SEARCH, 0, 0);
         const char *hypothesis = "";
-        DV_CLEANUP(dv_json_unrefp) struct dv_json *json = dv_mutation_make(
-            &bench->offline.space, arch, &random, bench->arena, &hypothesis);
+        DV_CLEANUP(dv_json_unrefp)
+        struct dv_json *json =
+            dv_mutation_make(&bench->offline.space, arch, &random, bench->arena, &hypothesis);
         if (json && strstr(hypothesis, " as activation")) {
             assert_non_null(strstr(hypothesis, " instead of silu as activation"));
             made++;
@@ -697,7 +736,7 @@ static void tuning_keeps_what_it_does_not_change(void **state)
     parent->hyperparameters.warmup_epochs = 0.5;
     parent->hyperparameters.learning_rate *= 1.0321; /* between two levels */
     bench->history.count = 1;
-    for (uint32_t i = 3; i < 60; i++) {
+    for (uint32_t i = 4; i < 60; i++) {
         struct dv_candidate tuned;
         struct dv_slot slot = {.iteration = i,
             .slot_count = 64,
@@ -717,14 +756,34 @@ static void tuning_keeps_what_it_does_not_change(void **state)
     assert_true(other_rate > 0);
 }
 
-static void the_first_that_it_proposes_is_the_default_as_wide_as_the_limits_allow(void **state)
+/* What the offline proposer says for a slot, as a candidate that has passed. */
+static struct dv_candidate propose_in_slot(struct search_bench *bench, uint32_t iteration)
 {
-    struct search_bench *bench = *state;
-    struct dv_slot slot = {
-        .iteration = 2, .slot_count = 8, .operation = DV_OPERATOR_DRAFT, .limits = &bench->limits};
-    struct dv_candidate wide;
+    const struct dv_slot slot = {.iteration = iteration,
+        .slot_count = 8,
+        .operation = DV_OPERATOR_DRAFT,
+        .limits = &bench->limits};
+    struct dv_candidate candidate;
     struct dv_problems problems;
     struct dv_proposal proposal;
+
+    assert_int_equal(bench->proposer.propose(bench->proposer.self, &bench->history, &slot,
+                         bench->arena, &proposal, NULL),
+        DV_OK);
+    dv_problems_init(&problems, bench->arena, DV_ARCH_PROBLEMS_MAX);
+    assert_int_equal(dv_gate_check(&bench->gate, &proposal, &bench->limits, bench->arena, &problems,
+                         &candidate, NULL, NULL),
+        DV_OK);
+    candidate.operation = proposal.operation;
+    candidate.parents[0] = proposal.parents[0];
+    dv_json_unref(proposal.architecture);
+    dv_json_unref(proposal.hyperparameters);
+    return candidate;
+}
+
+static void it_begins_with_the_default_as_deep_and_as_wide_as_the_limits_allow(void **state)
+{
+    struct search_bench *bench = *state;
 
     bench->candidates[0] = (struct dv_candidate){.iteration = 1,
         .arch = bench->arch,
@@ -732,20 +791,23 @@ static void the_first_that_it_proposes_is_the_default_as_wide_as_the_limits_allo
         .status = DV_CANDIDATE_COMPLETED,
         .val_accuracy = 0.5};
     bench->history.count = 1;
-    assert_int_equal(bench->proposer.propose(bench->proposer.self, &bench->history, &slot,
-                         bench->arena, &proposal, NULL),
-        DV_OK);
-    assert_int_equal(proposal.operation, DV_OPERATOR_IMPROVE);
-    assert_int_equal(proposal.parents[0], 1);
-    dv_problems_init(&problems, bench->arena, DV_ARCH_PROBLEMS_MAX);
-    assert_int_equal(dv_gate_check(&bench->gate, &proposal, &bench->limits, bench->arena, &problems,
-                         &wide, NULL, NULL),
-        DV_OK);
-    assert_true(wide.macs > bench->graph->macs * 3 / 2 && wide.macs <= bench->limits.macs_max);
-    assert_int_equal(wide.arch->row_count, bench->arch->row_count);
+    struct dv_candidate deep = propose_in_slot(bench, 2);
+    struct dv_candidate wide = propose_in_slot(bench, 3);
+    for (uint32_t i = 0; i < bench->arch->row_count; i++) {
+        const struct dv_arch_row *row = &bench->arch->rows[i];
+        assert_int_equal(deep.arch->rows[i].out, row->out);
+        assert_int_equal(wide.arch->rows[i].repeat, row->repeat);
+        assert_true(wide.arch->rows[i].out >= row->out);
+    }
+    assert_true(deep.macs > bench->graph->macs && wide.macs > bench->graph->macs * 3 / 2);
+    assert_int_equal(deep.operation, DV_OPERATOR_IMPROVE);
+    assert_int_equal(wide.parents[0], 1);
     assert_true(wide.hyperparameters.learning_rate == bench->defaults.learning_rate);
-    dv_json_unref(proposal.architecture);
-    dv_json_unref(proposal.hyperparameters);
+
+    /* Less room: only the first stages are deeper. */
+    bench->limits.macs_max = deep.macs - 1;
+    struct dv_candidate less = propose_in_slot(bench, 2);
+    assert_true(less.macs > bench->graph->macs && less.macs < deep.macs);
 }
 
 static void nothing_that_fits_is_said_and_not_searched_for_ever(void **state)
@@ -782,6 +844,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BENCH_TEST(the_gate_fills_in_what_a_proposal_does_not_say_or_may_not),
         BENCH_TEST(the_gate_refuses_with_the_place_and_a_fix),
+        BENCH_TEST(what_would_take_too_long_is_refused),
         BENCH_TEST(want_of_memory_is_refused_with_the_batch_that_fits),
         BENCH_TEST(a_second_time_is_the_same_network_with_the_same_hyperparameters),
         cmocka_unit_test(a_line_that_was_being_written_is_cut_off_and_one_before_is_damage),
@@ -800,7 +863,7 @@ int main(void)
         BENCH_TEST(a_parent_that_has_no_more_neighbours_does_not_end_the_search),
         BENCH_TEST(nothing_that_fits_is_said_and_not_searched_for_ever),
         BENCH_TEST(tuning_keeps_what_it_does_not_change),
-        BENCH_TEST(the_first_that_it_proposes_is_the_default_as_wide_as_the_limits_allow),
+        BENCH_TEST(it_begins_with_the_default_as_deep_and_as_wide_as_the_limits_allow),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -10,6 +10,7 @@
 #include "spec/dataset.h"
 #include "spec/graph.h"
 #include "spec/problem.h"
+#include "spec/time_table.h"
 #include "train/recipe.h"
 
 #include <assert.h>
@@ -166,9 +167,23 @@ static void refuse_memory(
         "training needs %s at batch %lld > limit %s.", needs, (long long)batch_size, may);
 }
 
-static void check_budgets(const struct dv_arch *arch, const struct dv_graph *graph,
-    int64_t batch_size, const struct dv_search_limits *limits, struct dv_problems *problems)
+double dv_gate_picture_cost(
+    const struct dv_gate *gate, const struct dv_graph *graph, int64_t batch_size)
 {
+    assert(gate);
+    assert(graph);
+    assert(batch_size > 0);
+    return gate->times ? dv_graph_step_seconds(graph, (uint32_t)batch_size, gate->times) /
+                             (double)batch_size
+                       : (double)graph->macs;
+}
+
+static void check_budgets(const struct dv_candidate *candidate, const struct dv_arch *arch,
+    const struct dv_graph *graph, const struct dv_search_limits *limits,
+    struct dv_problems *problems)
+{
+    int64_t batch_size = candidate->hyperparameters.batch_size;
+
     if (graph->parameter_count > limits->parameters_max) {
         refuse_cost(arch, graph, COST_PARAMETERS, limits->parameters_max, problems);
     }
@@ -177,6 +192,12 @@ static void check_budgets(const struct dv_arch *arch, const struct dv_graph *gra
     }
     if (memory_of(graph, batch_size) > limits->memory_max) {
         refuse_memory(graph, batch_size, limits->memory_max, problems);
+    }
+    if (limits->cost_max > 0.0 && candidate->cost > limits->cost_max) {
+        dv_problems_add(problems, "E_BUDGET", "/architecture",
+            "make it narrower, or halve its maps earlier",
+            "an epoch would take %.2f times as long as the default network's > limit %.2f.",
+            candidate->cost, limits->cost_max);
     }
 }
 
@@ -244,7 +265,11 @@ enum dv_status dv_gate_check(const struct dv_gate *gate, const struct dv_proposa
         return status != DV_OK ? status : values;
     }
     size_t before = problems->count;
-    check_budgets(arch, graph, made.hyperparameters.batch_size, limits, problems);
+    made.cost = gate->default_cost > 0.0
+                    ? dv_gate_picture_cost(gate, graph, made.hyperparameters.batch_size) /
+                          gate->default_cost
+                    : 1.0;
+    check_budgets(&made, arch, graph, limits, problems);
     status = dv_check_finish(problems, before, reterr);
     if (status != DV_OK) {
         return status;

@@ -16,13 +16,23 @@ struct dv_dataset_summary;
 struct dv_graph;
 struct dv_json;
 struct dv_problems;
+struct dv_time_table;
 
 /* The same for all proposals of a search; everything is borrowed. */
 struct dv_gate {
     const struct dv_dataset_summary *dataset;
     const struct dv_hyperparameters *defaults; /* with the user's over the strategy's */
     const struct dv_json *fixed; /* what the user has set, which no proposal changes; or NULL */
+    const struct dv_time_table *times; /* of this machine; NULL: there is none */
+    double default_cost; /* dv_gate_picture_cost() of the default network; 0: it is not known */
 };
+
+/*
+ * What training takes for one picture: seconds, as the table predicts them, or multiply-adds where
+ * there is no table.
+ */
+double dv_gate_picture_cost(
+    const struct dv_gate *gate, const struct dv_graph *graph, int64_t batch_size);
 
 /*
  * Make a candidate of what was proposed: number, operator, parents, status and figures are not

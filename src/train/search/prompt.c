@@ -182,10 +182,13 @@ static void write_limits(struct dv_buffer *buffer, const struct dv_slot *slot)
     dv_text_size(limits->memory_max, memory);
     dv_buffer_printf(buffer,
         "LIMITS parameters <= %.2f M, multiply-adds of a picture <= %.1f M, memory of training <= "
-        "%s. "
-        "Each candidate trains for %lld epochs.\n",
-        (double)limits->parameters_max * 1e-6, (double)limits->macs_max * 1e-6, memory,
-        (long long)limits->epochs);
+        "%s",
+        (double)limits->parameters_max * 1e-6, (double)limits->macs_max * 1e-6, memory);
+    if (limits->cost_max > 0.0) {
+        dv_buffer_printf(buffer, ", an epoch's time <= %.3g of the default's", limits->cost_max);
+    }
+    dv_buffer_printf(
+        buffer, ". Each candidate trains for %lld epochs.\n", (long long)limits->epochs);
 }
 
 static void write_state(

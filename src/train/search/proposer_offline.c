@@ -177,30 +177,71 @@ static bool try_operator(struct offer *offer, struct dv_proposal *ret_proposal)
     return draft(offer, ret_proposal);
 }
 
+/* --- The default network, larger ----------------------------------------------------------- */
+
 /*
- * The default network with every stage wider, as much as the limits allow: it was made for one
- * training, and a search has the time of several.
+ * It was made for one training, and a search has the time of several. Of each way to make it larger
+ * the steps, the largest first; false: there are no more.
  */
-static bool enlarge(struct offer *offer, double factor, struct dv_proposal *proposal)
+typedef bool (*enlarge_fn)(
+    struct offer *offer, struct dv_json *layers, size_t step, const char **ret_hypothesis);
+
+/* One block more in its stages, or in the first of them: there the pictures are largest. */
+static bool deepen(
+    struct offer *offer, struct dv_json *layers, size_t step, const char **ret_hypothesis)
 {
     const struct dv_space *space = &offer->offline->space;
-    struct dv_json *architecture = dv_arch_to_json(space->base);
-    const struct dv_json *layers = dv_json_get(architecture, "layers");
 
+    if (step >= space->stage_count) {
+        return false;
+    }
+    uint32_t count = space->stage_count - (uint32_t)step;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t row = space->stages[i];
+        dv_json_set_integer(
+            dv_json_at(layers, row), "repeat", (int64_t)space->base->rows[row].repeat + 1);
+    }
+    *ret_hypothesis =
+        step == 0
+            ? "the default network, every stage a block deeper"
+            : dv_arena_printf(offer->arena, "the default network, its first %s a block deeper",
+                  count == 1 ? "stage" : dv_arena_printf(offer->arena, "%u stages", count));
+    return true;
+}
+
+static bool widen(
+    struct offer *offer, struct dv_json *layers, size_t step, const char **ret_hypothesis)
+{
+    static const double factors[] = {2.0, 1.75, 1.5, 1.375, 1.25};
+    const struct dv_space *space = &offer->offline->space;
+
+    if (step >= DV_ARRAY_SIZE(factors) || space->stage_count == 0) {
+        return false;
+    }
     for (uint32_t i = 0; i < space->stage_count; i++) {
-        double out = factor * (double)space->base->rows[space->stages[i]].out;
+        double out = factors[step] * (double)space->base->rows[space->stages[i]].out;
         if (out > 0.0) {
             dv_json_set_integer(dv_json_at(layers, space->stages[i]), "out",
                 (int64_t)(round(out / WIDTH_STEP) * WIDTH_STEP));
         }
     }
+    *ret_hypothesis = dv_arena_printf(
+        offer->arena, "the default network, its stages %g times as wide", factors[step]);
+    return true;
+}
+
+static const enlarge_fn enlargements[] = {deepen, widen}; /* for the first candidates in order */
+
+static bool enlarge(struct offer *offer, size_t which, size_t step, struct dv_proposal *proposal)
+{
+    struct dv_json *architecture = dv_arch_to_json(offer->offline->space.base);
+
     *proposal = (struct dv_proposal){.operation = DV_OPERATOR_IMPROVE,
         .source = DV_PROPOSAL_SOURCE_MUTATION,
         .parents = {DEFAULT_ITERATION, 0},
-        .architecture = architecture,
-        .hypothesis = dv_arena_printf(
-            offer->arena, "the default network, its stages %g times as wide", factor)};
-    return space->stage_count > 0;
+        .architecture = architecture};
+    return enlargements[which](
+        offer, dv_json_get(architecture, "layers"), step, &proposal->hypothesis);
 }
 
 /* --- Choosing --------------------------------------------------------------------------- */
@@ -266,17 +307,15 @@ static enum dv_status choose(
     return DV_OK;
 }
 
-/* DV_NOT_FOUND: none passes, or it was tried. */
+/* The largest step that passes. DV_NOT_FOUND: none does. */
 static enum dv_status choose_enlarged(
-    struct offer *offer, struct dv_proposal *ret_proposal, struct dv_error *reterr)
+    struct offer *offer, size_t which, struct dv_proposal *ret_proposal, struct dv_error *reterr)
 {
-    static const double factors[] = {2.0, 1.75, 1.5, 1.375, 1.25};
+    struct dv_proposal proposal;
 
-    for (size_t i = 0; i < DV_ARRAY_SIZE(factors); i++) {
-        struct dv_proposal proposal;
+    for (size_t step = 0; enlarge(offer, which, step, &proposal); step++) {
         uint64_t macs = 0;
-        bool is_made = enlarge(offer, factors[i], &proposal);
-        enum dv_status status = is_made ? weigh(offer, &proposal, &macs, reterr) : DV_OK;
+        enum dv_status status = weigh(offer, &proposal, &macs, reterr);
         if (status == DV_OK && macs > 0) {
             *ret_proposal = proposal;
             return DV_OK;
@@ -286,6 +325,7 @@ static enum dv_status choose_enlarged(
             return status;
         }
     }
+    drop_proposal(&proposal);
     return DV_NOT_FOUND;
 }
 
@@ -301,8 +341,9 @@ static enum dv_status propose(void *self, const struct dv_search_history *histor
             (uint64_t)history->seed, DV_RANDOM_SEARCH, slot->iteration, RANDOM_DRAWS)};
 
     observe(&offer);
-    enum dv_status status = slot->iteration == DEFAULT_ITERATION + 1
-                                ? choose_enlarged(&offer, ret_proposal, reterr)
+    size_t place = slot->iteration - DEFAULT_ITERATION - 1;
+    enum dv_status status = place < DV_ARRAY_SIZE(enlargements)
+                                ? choose_enlarged(&offer, place, ret_proposal, reterr)
                                 : DV_NOT_FOUND;
     if (status == DV_NOT_FOUND) {
         status = choose(&offer, ret_proposal, reterr);

@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "nn/backend.h"
+#include "nn/time_measure.h"
 #include "spec/arch.h"
 #include "spec/dataset.h"
 #include "spec/graph.h"
@@ -31,10 +33,12 @@
 #define TIME_SHARE 0.9       /* of a time limit; the rest is for measuring and writing */
 #define MEMORY_SHARE 0.8     /* of the machine's, or of what the worker may have */
 
-/* What a proposal may cost beside the default network, and at least. */
-#define LIMIT_FACTOR 2
+/* What a proposal may have and cost, in the default network's. */
+#define PARAMETERS_FACTOR 4
 #define PARAMETERS_MIN 2000000u
+#define MACS_FACTOR 4
 #define MACS_MIN 1000000u
+#define COST_MAX 2.0
 
 /* --- For all three files ------------------------------------------------------------------ */
 
@@ -160,6 +164,46 @@ static uint64_t memory_max(void)
     return (uint64_t)(MEMORY_SHARE * total);
 }
 
+static bool go_on_measuring(void *user, uint32_t done, uint32_t count)
+{
+    const struct dv_search *search = user;
+    const struct dv_train_callbacks *callbacks = &search->task->options->callbacks;
+
+    if (callbacks->progress) {
+        callbacks->progress(callbacks->user,
+            &(struct dv_train_progress){
+                .status = "preparing", .iteration = 1, .step = done, .step_count = count});
+    }
+    return !callbacks->is_cancelled || !callbacks->is_cancelled(callbacks->user);
+}
+
+/*
+ * Of one thread, whose times others on the machine disturb less: of interest is how networks
+ * compare. Without a folder to keep it in there is no table, nor for `ref`, which takes as long as
+ * a network has multiply-adds.
+ */
+static enum dv_status load_times(struct dv_search *search, struct dv_error *reterr)
+{
+    const char *folder = search->task->options->plan_cache_folder;
+    const struct dv_backend_impl *backend = dv_backend_find(search->task->backend);
+    const struct dv_time_watcher watcher = {go_on_measuring, search};
+    struct dv_error why = {0};
+
+    if (!folder || !backend || dv_text_equal(search->task->backend, "ref")) {
+        return DV_OK;
+    }
+    enum dv_status status =
+        dv_time_measure_cached(folder, backend, 1, &watcher, search->arena, &search->times, &why);
+    if (status == DV_CANCELLED) {
+        return dv_fail(reterr, status, "%s", why.text);
+    }
+    if (status != DV_OK) {
+        dv_search_log(
+            search, DV_LOG_WARNING, "networks are compared by multiply-adds: %s", why.text);
+    }
+    return DV_OK;
+}
+
 static enum dv_status make_default(struct dv_search *search, struct dv_error *reterr)
 {
     const struct dv_hyperparameters *h = search->options->hyperparameters;
@@ -177,12 +221,15 @@ static enum dv_status make_default(struct dv_search *search, struct dv_error *re
     search->default_macs = max_of(1, network.graph->macs);
     search->default_parameters = network.graph->parameter_count;
     search->limits = (struct dv_search_limits){
-        .parameters_max = max_of(PARAMETERS_MIN, LIMIT_FACTOR * search->default_parameters),
-        .macs_max = max_of(MACS_MIN, LIMIT_FACTOR * search->default_macs),
-        .memory_max = memory_max()};
+        .parameters_max = max_of(PARAMETERS_MIN, PARAMETERS_FACTOR * search->default_parameters),
+        .macs_max = max_of(MACS_MIN, MACS_FACTOR * search->default_macs),
+        .memory_max = memory_max(),
+        .cost_max = fmax(COST_MAX, (double)MACS_MIN / (double)search->default_macs)};
     search->gate = (struct dv_gate){.dataset = search->task->dataset,
         .defaults = h,
-        .fixed = search->task->job->hyperparameters};
+        .fixed = search->task->job->hyperparameters,
+        .times = search->times};
+    search->gate.default_cost = dv_gate_picture_cost(&search->gate, network.graph, h->batch_size);
     dv_gate_settle_dropout(&search->gate, network.arch, &settled);
     return DV_OK;
 }
@@ -303,7 +350,10 @@ static enum dv_status begin(struct dv_search *search, struct dv_error *reterr)
     for (uint32_t c = 0; c < dataset->class_count; c++) {
         search->val_count += dataset->classes[c].counts[DV_SPLIT_VAL];
     }
-    enum dv_status status = make_default(search, reterr);
+    enum dv_status status = load_times(search, reterr);
+    if (status == DV_OK) {
+        status = make_default(search, reterr);
+    }
     if (status == DV_OK) {
         status = make_proposers(search, reterr);
     }

@@ -20,6 +20,7 @@
 
 struct dv_search_journal;
 struct dv_task_network;
+struct dv_time_table;
 
 struct dv_search {
     const struct dv_search_options *options;
@@ -32,6 +33,7 @@ struct dv_search {
 
     const struct dv_arch *default_arch;
     uint64_t default_macs, default_parameters;
+    struct dv_time_table *times; /* NULL: there is none */
     struct dv_gate gate;
     struct dv_search_limits limits;
     struct dv_proposer

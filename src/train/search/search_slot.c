@@ -39,17 +39,12 @@ static const struct {
 
 /* --- Costs ------------------------------------------------------------------------------ */
 
-static double cost_of(const struct dv_search *search, uint64_t macs, int64_t epochs)
-{
-    return (double)epochs * (double)macs / (double)search->default_macs;
-}
-
 double dv_search_cost(const struct dv_search *search)
 {
     double cost = 0.0;
 
     for (uint32_t i = 0; i < search->state.count; i++) {
-        cost += cost_of(search, search->state.candidates[i].macs, search->state.notes[i].epochs);
+        cost += (double)search->state.notes[i].epochs * search->state.candidates[i].cost;
     }
     return cost;
 }
@@ -396,7 +391,7 @@ static int64_t retrain_epochs(const struct dv_search *search, const struct dv_ca
     double most = (double)(epochs * RETRAIN_EPOCHS_MAX);
 
     if (!dv_json_get(search->gate.fixed, "epochs")) {
-        double paid = each / cost_of(search, parent->macs, 1);
+        double paid = each / parent->cost;
         epochs = (int64_t)fmax(1.0, floor(fmin(paid, most)));
     }
     double epoch_seconds = parent->seconds / (double)state->notes[parent->iteration - 1].epochs;
@@ -460,7 +455,8 @@ static enum dv_status propose_default(struct dv_search *search, struct dv_error 
         .arch = search->default_arch,
         .hyperparameters = *search->options->hyperparameters,
         .parameter_count = search->default_parameters,
-        .macs = search->default_macs};
+        .macs = search->default_macs,
+        .cost = 1.0};
     char arch_hash[DV_SHA256_TEXT_SIZE];
 
     set_epochs(search, &first, search->state.plan.screening_epochs);

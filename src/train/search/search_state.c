@@ -184,6 +184,7 @@ static enum dv_status apply_proposed(
     made.hypothesis = copy_text(state, entry, "hypothesis");
     made.parameter_count = (uint64_t)dv_json_get_integer(entry, "parameters", 0);
     made.macs = (uint64_t)dv_json_get_integer(entry, "macs", 0);
+    made.cost = dv_json_get_number(entry, "cost", 1.0);
     made.repair_count = (uint32_t)dv_json_get_integer(entry, "repairs", 0);
     count_proposal(state, entry);
     state->notes[state->count] = (struct dv_search_note){.kill_mark = -1,
@@ -495,6 +496,7 @@ struct dv_json *dv_search_candidate_to_json(const struct dv_candidate *candidate
     dv_json_set_string(json, "hash", candidate->hash);
     dv_json_set_integer(json, "parameters", (int64_t)candidate->parameter_count);
     dv_json_set_integer(json, "macs", (int64_t)candidate->macs);
+    dv_json_set_number(json, "cost", candidate->cost);
     dv_json_set_integer(json, "repairs", candidate->repair_count);
     return json;
 }
@@ -511,6 +513,7 @@ struct dv_json *dv_search_state_run(const struct dv_search_state *state, uint32_
 
     dv_json_remove(run, "hash");
     dv_json_remove(run, "macs");
+    dv_json_remove(run, "cost");
     dv_json_set_integer(run, "flops", (int64_t)candidate->macs * 2);
     dv_json_set_string(run, "status", dv_candidate_status_name(status));
     if (!has_ended) {

@@ -13,8 +13,8 @@
  *     expected  {"iteration", "operator", "parents"}: what somebody is asked for while the
  *               candidate before it trains, and is wanted then whatever that became
  *     proposed  {"iteration", "operator", "source", "parents", "hypothesis", "architecture",
- *               "hyperparameters", "hash", "parameters", "macs", "repairs", "asked", "replaced",
- *               "refused": [{"by", "problems"}]}
+ *               "hyperparameters", "hash", "parameters", "macs", "cost", "repairs", "asked",
+ *               "replaced", "refused": [{"by", "problems"}]}
  *     killed    {"iteration", "worker", "reason", "mark"}: a worker died while it trained or
  *               measured this
  *     judged    {"iteration", "status", "failure", "status_code", "train_accuracy", "val_accuracy",

@@ -259,8 +259,7 @@ static void plan_progress(struct dv_search *search)
 {
     const struct dv_candidate *candidate = last(search);
     double budget = dv_search_budget(search);
-    double own = (double)candidate->hyperparameters.epochs * (double)candidate->macs /
-                 (double)search->default_macs;
+    double own = (double)candidate->hyperparameters.epochs * candidate->cost;
 
     search->fraction_before = fmin(0.95, dv_search_cost(search) / budget);
     search->fraction_each = fmin(0.97 - search->fraction_before, own / budget);
