@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a search gains over training the default network, at the same cost: epochs times multiply-adds, as the search
-counts its budget, so that a busy machine changes nothing but the seconds.
+"""What a search gains over training the default network for as long: the search counts its budget in predicted time,
+and what each arm took on this machine is in the table beside what it gained.
 
     native     the default network, as `dv train` trains it
     native-N   the same for N times its epochs: what the search may cost
-    random-N   networks drawn at random from the levels below, each trained whole, until N natives are spent; the best by
-               validation accuracy
+    random-N   networks drawn at random from the levels below, each trained whole, until N natives' seconds are spent; the
+               best by validation accuracy
     search-N   `--strategy search --max-iterations N`
 
 Usage: search.py DV RESULTS.jsonl N SEEDS ARCHIVE.zip ...     run what RESULTS.jsonl does not have yet
@@ -68,7 +68,7 @@ def draw_hyperparameters(dice, default):
 
 
 def search_randomly(dv, folder, archive, seed, count, native):
-    """The best of what N natives' epochs times multiply-adds pay."""
+    """The best of what is trained in N natives' time; the last one may be half over it."""
     dice = random.Random(seed)
     best, spent, tried = None, 0.0, 0
     while spent < count - 0.5:
@@ -76,13 +76,14 @@ def search_randomly(dv, folder, archive, seed, count, native):
         path.write_text(json.dumps(draw_architecture(dice, native["architecture"])))
         options = [f"--set={key}={value}" for key, value in draw_hyperparameters(dice, native["hyperparameters"]).items()]
         tried += 1
+        start = time.monotonic()
         try:
             result = train(dv, folder, archive, "--seed", seed, "--strategy", "native", "--arch", path, "--epochs",
                            native["epochs"], *options)
-        except subprocess.CalledProcessError:  # it cannot be built, or diverged: half a native, so that it comes to an end
+        except subprocess.CalledProcessError:  # it cannot be built, or diverged; half a native, so that it comes to an end
             spent += 0.5
             continue
-        spent += result["flops"] / native["flops"]
+        spent += (time.monotonic() - start) / native["seconds"]
         if best is None or result["best_val_accuracy"] > best["best_val_accuracy"]:
             best = result
     return best | {"tried": tried}

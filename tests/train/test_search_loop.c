@@ -395,7 +395,7 @@ static void a_long_history_is_kept_in_part_with_its_end(void **state)
 
     (void)state;
     make_run(&run, 1000);
-    dv_json_set_integer(run.hyperparameters, "epochs", 750); /* 250 of screening */
+    dv_json_set_integer(run.hyperparameters, "epochs", 1500); /* 250 of screening */
     assert_int_equal(go(&run, &script), DV_CANCELLED);
     for (size_t i = 0; i < dv_json_count(run.entries); i++) {
         const struct dv_json *entry = dv_json_at(run.entries, i);

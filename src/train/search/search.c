@@ -28,7 +28,7 @@
 
 #define ITERATIONS_DEFAULT 5 /* docs/howto/search.md and the contract */
 #define SCREENING_MIN 4      /* iterations from which on candidates are screened first */
-#define SCREENING_PART 3     /* of the default's epochs */
+#define SCREENING_PART 6     /* of the default's epochs */
 #define RETRAIN_EACH 6       /* of so many candidates one is trained again */
 #define TIME_SHARE 0.9       /* of a time limit; the rest is for measuring and writing */
 #define MEMORY_SHARE 0.8     /* of the machine's, or of what the worker may have */
