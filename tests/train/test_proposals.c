@@ -801,6 +801,7 @@ static void it_begins_with_the_default_as_deep_and_as_wide_as_the_limits_allow(v
     }
     assert_true(deep.macs > bench->graph->macs && wide.macs > bench->graph->macs * 3 / 2);
     assert_int_equal(deep.operation, DV_OPERATOR_IMPROVE);
+    assert_string_not_equal(deep.arch->name, bench->arch->name);
     assert_int_equal(wide.parents[0], 1);
     assert_true(wide.hyperparameters.learning_rate == bench->defaults.learning_rate);
 

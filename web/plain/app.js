@@ -182,6 +182,12 @@ const runColumns = [
       fold("hyperparameters", json(r.hyperparameters)), r.architecture ? fold("network", json(r.architecture)) : ""] },
 ];
 
+// Only a search that has ended has counted them.
+function proposalsOf(job) {
+  const p = job.result && job.result.proposals;
+  return p ? `Proposals: ${p.asked} checked, ${p.valid_first} right at first, ${p.repaired} after repair, ${p.replaced} by a stand-in. ` : "";
+}
+
 let opened = null; // the job that is shown
 
 async function openJob(job) {
@@ -203,13 +209,14 @@ async function showJob() {
   if (!opened) return;
   const path = `/api/jobs/${opened.id}`;
   try {
-    const [exchanges] = await Promise.all([
+    const [exchanges, job] = await Promise.all([
       call("GET", `${path}/exchanges?limit=1`),
+      call("GET", path),
       show("runs", `${path}/runs?limit=500`, runColumns, "Nothing is through yet."),
     ]);
     $("exchanges").hidden = exchanges.total === 0;
     $("exchange-count").textContent = exchanges.total;
-    $("job-more").replaceChildren(element("a", { href: `${path}/exchanges?format=jsonl` }, "All of it as lines of JSON"));
+    $("job-more").replaceChildren(proposalsOf(job), element("a", { href: `${path}/exchanges?format=jsonl` }, "All of it as lines of JSON"));
     if ($("exchanges").open) await showExchanges(exchanges.total);
   } catch (error) {
     if (error.status !== 404) throw error;

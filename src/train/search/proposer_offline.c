@@ -236,6 +236,7 @@ static bool enlarge(struct offer *offer, size_t which, size_t step, struct dv_pr
 {
     struct dv_json *architecture = dv_arch_to_json(offer->offline->space.base);
 
+    dv_json_remove(architecture, "name");
     *proposal = (struct dv_proposal){.operation = DV_OPERATOR_IMPROVE,
         .source = DV_PROPOSAL_SOURCE_MUTATION,
         .parents = {DEFAULT_ITERATION, 0},
