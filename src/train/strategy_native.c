@@ -76,11 +76,13 @@ static void report_start(const struct dv_train_task *task, const struct dv_train
     DV_CLEANUP(dv_json_unrefp)
     struct dv_json *values = dv_hyperparameters_to_json(&trained->hyperparameters);
     DV_CLEANUP(dv_freep) char *text = dv_json_print(values);
+    const char *name = trained->network.arch->name;
     DV_CLEANUP(dv_freep)
-    char *line = dv_strprintf("network \"%s\", %llu parameters, %.1f M "
+    char *called = name && name[0] ? dv_strprintf(" \"%s\"", name) : dv_strdup("");
+    DV_CLEANUP(dv_freep)
+    char *line = dv_strprintf("network%s, %llu parameters, %.1f M "
                               "multiply-adds a picture; hyperparameters %s",
-        trained->network.arch->name ? trained->network.arch->name : "",
-        (unsigned long long)trained->network.graph->parameter_count,
+        called, (unsigned long long)trained->network.graph->parameter_count,
         (double)trained->network.graph->macs * 1e-6, text);
 
     if (callbacks->log) {
