@@ -202,10 +202,8 @@ static bool deepen(
             dv_json_at(layers, row), "repeat", (int64_t)space->base->rows[row].repeat + 1);
     }
     *ret_hypothesis =
-        step == 0
-            ? "the default network, every stage a block deeper"
-            : dv_arena_printf(offer->arena, "the default network, its first %s a block deeper",
-                  count == 1 ? "stage" : dv_arena_printf(offer->arena, "%u stages", count));
+        dv_arena_printf(offer->arena, "the default network, %u of its %u stages a block deeper",
+            (unsigned)count, (unsigned)space->stage_count);
     return true;
 }
 
